@@ -1,0 +1,264 @@
+/**
+ * What all methods of a provider share: the open store, the write queue, trips with deadline and retries, events, metrics.
+ * Handles of `forUser` share one core.
+ *
+ * @module
+ */
+import { createHmac, randomBytes } from 'node:crypto';
+import { Coalescer } from './coalesce.js';
+import { Deadlines } from './deadline.js';
+import type { Classified, Remove, RemoveOutcome, StorageDriver, StoreInfo, Trip, Write, WriteOutcome, WriterMark } from './driver.js';
+import { MemoryAbortError, MemoryConnectionError, MemoryError } from './errors.js';
+import { Metrics } from './metrics.js';
+import { backoff, type CallContext, describeCall, errorOf, mayHaveApplied, waitKind } from './retry.js';
+import type { MemoryEvent, ProviderOptions } from './types.js';
+
+/** Default deadline of a call in ms. */
+const DEADLINE = 5000;
+const MAX_IN_FLIGHT = 10_000;
+/** Reads in microtasks before one waits for a turn of the event loop. */
+const TRIPS_PER_TURN = 256;
+/** Owners whose keyed hash is kept. */
+const HASHES_KEPT = 10_000;
+
+/** How a trip may be repeated. */
+export interface TripOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** False for removals that are counted: a repetition after a lost answer would count too little. Default true. */
+  readonly repeatable?: boolean;
+}
+
+/** The shared part of a provider and its handles. */
+export class Core {
+  readonly driver: StorageDriver;
+  readonly options: ProviderOptions;
+  readonly metrics: Metrics = new Metrics();
+  readonly now: () => number;
+  readonly #deadlines: Deadlines;
+  readonly #queue: Coalescer;
+  readonly #writer: string = randomBytes(9).toString('base64url');
+  #counter = 0;
+  #trips = 0;
+  #store: StoreInfo | undefined;
+  #opening: Promise<StoreInfo> | undefined;
+  #closing: Promise<void> | undefined;
+  #serial: Promise<unknown> = Promise.resolve();
+  readonly #hashes = new Map<string, string>();
+  /** Work beside the calls that closing waits for (packing). */
+  readonly #background = new Set<Promise<void>>();
+  /** Run when the provider closes, before the driver does. */
+  readonly #onClose: (() => void)[] = [];
+
+  constructor(driver: StorageDriver, options: ProviderOptions) {
+    this.driver = driver;
+    this.options = options;
+    this.now = options.clock ?? Date.now;
+    this.#deadlines = new Deadlines(options.deadline ?? DEADLINE);
+    this.#queue = new Coalescer(
+      {
+        write: (batch, trip) => this.#write(batch, trip),
+        remove: (remove, trip) => this.#exclusive(() => this.driver.remove(remove, trip)),
+        classify: (error) => this.classify(error),
+        onRetry: (failure, attempt, ids) =>
+          this.emit({ type: 'retried', operation: 'write', attempt, reason: failure.reason, conversations: ids.length }),
+      },
+      this.#deadlines,
+      {
+        maxInFlight: options.maxInFlight ?? MAX_IN_FLIGHT,
+        batchCreations: driver.capabilities.batchCreations,
+        borrowed: driver.capabilities.borrowed ?? false,
+      },
+    );
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** @throws MemoryConnectionError (`closed`), MemoryAbortError */
+  checkUsable(call: CallContext, signal: AbortSignal | undefined, handleClosed = false): void {
+    if (this.closed || handleClosed) {
+      throw new MemoryConnectionError(`${describeCall(call)}: the provider is closed. Create a new one.`, {
+        provider: this.driver.name,
+        code: 'closed',
+        retryable: false,
+      });
+    }
+    if (signal?.aborted) {
+      throw new MemoryAbortError(`${describeCall(call)}: aborted before it began.`, { provider: this.driver.name });
+    }
+  }
+
+  /** A context for errors. */
+  call(operation: string, id?: string): CallContext {
+    return { provider: this.driver.name, operation, id, store: this.driver };
+  }
+
+  /** The identity of the next write. */
+  nextMark(): WriterMark {
+    return { id: this.#writer, counter: ++this.#counter };
+  }
+
+  write(write: Write, bytes: number, call: CallContext, signal?: AbortSignal): Promise<WriteOutcome> {
+    return this.#queue.write(write, bytes, call, signal);
+  }
+
+  remove(remove: Remove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
+    return this.#queue.remove(remove, call, signal);
+  }
+
+  /**
+   * One trip to the driver, repeated until the deadline when that can help.
+   *
+   * @param call - for errors
+   * @param attempt - calls the driver once
+   * @param options - see {@link TripOptions}
+   * @throws MemoryError
+   */
+  trip<T>(call: CallContext, attempt: (trip: Trip) => Promise<T>, options: TripOptions = {}): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const { signal } = options;
+      this.checkUsable(call, signal);
+      let ended = false;
+      let attempts = 0;
+      let failure: Classified | undefined;
+      const end = (): boolean => {
+        if (ended) return false;
+        ended = true;
+        this.#deadlines.stop(deadline);
+        signal?.removeEventListener('abort', onAbort);
+        return true;
+      };
+      const unknown = (): boolean => options.repeatable === false && attempts > 0;
+      const onAbort = (): void => {
+        if (end())
+          reject(
+            new MemoryAbortError(`${describeCall(call)}: aborted.`, {
+              provider: call.provider,
+              outcome: unknown() ? 'unknown' : 'not_applied',
+            }),
+          );
+      };
+      const deadline = this.#deadlines.start(() => {
+        const last = failure ?? ({ kind: 'timeout', reason: 'no answer before the deadline' } as const);
+        if (end()) reject(errorOf(call, last, unknown()));
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const go = async (): Promise<void> => {
+        // as for writes (coalesce.ts): a loop of awaited reads must not keep timers and signals out
+        if (++this.#trips % TRIPS_PER_TURN === 0) await new Promise((turn) => setImmediate(turn));
+        for (;;) {
+          if (ended) return;
+          attempts++;
+          try {
+            await (this.#store ?? this.open());
+            const result = await this.#exclusive(() => attempt({ timeout: Math.max(1, deadline.at - performance.now()) }));
+            if (end()) resolve(result);
+            return;
+          } catch (error) {
+            failure = this.classify(error);
+            const wait = this.driver.capabilities.borrowed ? undefined : waitKind(failure);
+            const lost = mayHaveApplied(failure);
+            if (wait === undefined || (lost && options.repeatable === false)) {
+              if (end()) reject(error instanceof MemoryError ? error : errorOf(call, failure, lost && options.repeatable === false));
+              return;
+            }
+            this.emit({ type: 'retried', operation: call.operation, attempt: attempts, reason: failure.reason });
+            await new Promise((done) => setTimeout(done, backoff(wait, attempts)));
+          }
+        }
+      };
+      void go();
+    });
+  }
+
+  /** Opens the store once; a failed try is forgotten, so that the next call tries again. */
+  open(): Promise<StoreInfo> {
+    this.#opening ??= this.driver.open().then(
+      (info) => {
+        this.#store = info;
+        return info;
+      },
+      (error: unknown) => {
+        this.#opening = undefined;
+        throw error;
+      },
+    );
+    return this.#opening;
+  }
+
+  /** What a failure means; our own errors keep their meaning. */
+  classify(error: unknown): Classified {
+    if (error instanceof MemoryError) return { kind: 'config', reason: error.message };
+    return this.driver.classify(error);
+  }
+
+  /** The keyed hash under which an erased user is barred. */
+  async ownerHash(owner: string): Promise<string> {
+    const { key } = this.#store ?? (await this.open());
+    return this.#hash(key, owner);
+  }
+
+  #hash(key: string, owner: string): string {
+    let hash = this.#hashes.get(owner);
+    if (hash === undefined) {
+      hash = createHmac('sha256', key).update(owner).digest('base64url').slice(0, 22);
+      if (this.#hashes.size >= HASHES_KEPT) this.#hashes.delete(this.#hashes.keys().next().value as string);
+      this.#hashes.set(owner, hash);
+    }
+    return hash;
+  }
+
+  async #write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
+    const { key } = this.#store ?? (await this.open());
+    const prepared = batch.map((w) => (w.owner === undefined ? w : { ...w, ownerHash: this.#hash(key, w.owner) }));
+    return this.#exclusive(() => this.driver.write(prepared, trip));
+  }
+
+  /** On a caller's own connection one trip at a time; else at once. */
+  #exclusive<T>(trip: () => Promise<T>): Promise<T> {
+    if (!this.driver.capabilities.borrowed) return trip();
+    const result = this.#serial.then(trip);
+    this.#serial = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Tells the operator. */
+  emit(event: Omit<MemoryEvent, 'provider'> & { readonly type: string }): void {
+    const { onEvent } = this.options;
+    if (!onEvent) return;
+    try {
+      onEvent({ ...event, provider: this.driver.name });
+    } catch (error) {
+      process.emitWarning(`onEvent threw on "${event.type}": ${error instanceof Error ? error.name : typeof error}`, {
+        code: 'JAF_ON_EVENT',
+      });
+    }
+  }
+
+  /** Starts work that closing waits for; it must not reject. */
+  inBackground(work: Promise<void>): void {
+    this.#background.add(work);
+    void work.then(() => this.#background.delete(work));
+  }
+
+  /** Runs when the provider closes, before the driver does. */
+  onClose(stop: () => void): void {
+    this.#onClose.push(stop);
+  }
+
+  /** Refuses new calls, waits for writes and background work, closes the driver. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const stop of this.#onClose) stop();
+    await this.#queue.drained();
+    await Promise.all(this.#background);
+    this.#deadlines.clear();
+    if (this.#opening) await this.#opening.catch(() => undefined);
+    await this.driver.close();
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Makes a provider of any type. A backend's module is loaded when a provider of that type is made, and not before.
+ *
+ * @module
+ */
+import { checkPostgresConfig, checkProviderOptions, checkRedisConfig, configError, nearestName } from './config.js';
+import { type Env, readMemoryEnv } from './env.js';
+import { MemoryConfigError } from './errors.js';
+import type {
+  IoRedisLike,
+  MemoryProvider,
+  MemoryProviderConfig,
+  NodeRedisLike,
+  PgLike,
+  PostgresConfig,
+  ProviderOptions,
+  RedisConfig,
+} from './types.js';
+
+export type { Env } from './env.js';
+export { type ConnectionTest, getMemoryProviderInfo, type MemoryProviderInfo, testMemoryProviderConnection } from './inspect.js';
+
+const CREATE = { operation: 'createMemoryProvider' };
+const URLS = '"memory:", "sqlite:./file.db", "redis://…", "rediss://…", "postgres://…" or "postgresql://…"';
+
+/**
+ * The configuration a provider URL stands for.
+ *
+ * @param url - `memory:`, `sqlite:./file.db`, `redis://…`, `rediss://…`, `postgres://…` or `postgresql://…`
+ * @returns a configuration that is not checked beyond its scheme
+ * @throws MemoryConfigError for any other text; the text is not shown when it may hold a password
+ */
+export function parseProviderUrl(url: string): MemoryProviderConfig {
+  const bad = (hint?: string): MemoryConfigError =>
+    configError('none', CREATE, { setting: 'config', expected: `a configuration or ${URLS}`, value: url, hint });
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
+  const rest = scheme === undefined ? '' : url.slice(scheme.length + 1);
+  switch (scheme) {
+    case 'memory':
+      if (rest !== '') throw bad('Nothing follows "memory:".');
+      return { type: 'memory' };
+    case 'sqlite':
+      if (rest === '') throw bad('Name the file: sqlite:./file.db.');
+      // three slashes are an absolute path to some tools and a relative one to others
+      if (rest.startsWith('//')) throw bad('Write sqlite:./file.db or sqlite:/folder/file.db, without "//".');
+      return { type: 'sqlite', path: rest };
+    case 'redis':
+    case 'rediss':
+      return { type: 'redis', url };
+    case 'postgres':
+    case 'postgresql':
+      return { type: 'postgres', connectionString: url };
+    default: {
+      if (scheme === undefined && /\.(db|sqlite3?)$/.test(url)) throw bad(`Did you mean "sqlite:${url}"?`);
+      const meant = nearestName(scheme ?? url, ['memory', 'sqlite', 'redis', 'rediss', 'postgres', 'postgresql']);
+      throw bad(meant === undefined ? undefined : `Did you mean "${meant}:"?`);
+    }
+  }
+}
+
+/**
+ * Makes a provider of the type the configuration names.
+ *
+ * @param config - a configuration with `type`, or a URL: `memory:`, `sqlite:./file.db`, `redis://…`, `postgres://…`
+ * @throws MemoryConfigError naming the setting; MemoryConnectionError when the store cannot be opened
+ * @example
+ * await using provider = await createMemoryProvider('sqlite:./chat.db');
+ */
+export async function createMemoryProvider(config: MemoryProviderConfig | string): Promise<MemoryProvider> {
+  const settings = typeof config === 'string' ? parseProviderUrl(config) : config;
+  if (typeof settings !== 'object' || settings === null) {
+    throw configError('none', CREATE, { setting: 'config', expected: `a configuration or ${URLS}`, value: settings });
+  }
+  switch (settings.type) {
+    case 'memory': {
+      const { createInMemoryProvider } = await import('./providers/in-memory/index.js');
+      const { type: _type, ...own } = settings;
+      return createInMemoryProvider(own);
+    }
+    case 'sqlite': {
+      const { createSqliteProvider } = await import('./providers/sqlite/index.js');
+      const { type: _type, ...own } = settings;
+      return await createSqliteProvider(own);
+    }
+    case 'redis': {
+      const { type: _type, ...own } = settings;
+      return await createRedisProvider(own);
+    }
+    case 'postgres': {
+      const { type: _type, ...own } = settings;
+      return await createPostgresProvider(own);
+    }
+    default:
+      throw configError('none', CREATE, {
+        setting: 'type',
+        expected: '"memory", "sqlite", "redis" or "postgres"',
+        value: (settings as { type?: unknown }).type,
+      });
+  }
+}
+
+/**
+ * Makes the provider that environment variables describe; `JAF_MEMORY_TYPE` decides which (default: in-memory).
+ *
+ * @param env - default `process.env`
+ * @param options - what variables cannot say, such as `onEvent`; wins over variables (`ttl`, `maxMessages`)
+ * @throws MemoryConfigError naming the variable; MemoryConnectionError when the store cannot be opened
+ */
+export async function createMemoryProviderFromEnv(env: Env = process.env, options?: ProviderOptions): Promise<MemoryProvider> {
+  const own = checkProviderOptions(options, { operation: 'createMemoryProviderFromEnv' });
+  return await createMemoryProvider({ ...readMemoryEnv(env), ...own });
+}
+
+/** Says that a backend has to wait for its release. */
+function notYet(operation: string, provider: string, name: string): MemoryConfigError {
+  return new MemoryConfigError(
+    `${operation}: ${name} is not in this version of jaf. Use "sqlite" (one server, survives a restart) or "memory".`,
+    { provider, setting: 'type' },
+  );
+}
+
+/**
+ * Makes a Redis provider. Not in this version: checks the configuration and rejects.
+ *
+ * @param config - see {@link RedisConfig}
+ * @param _client - a connected client of the `redis` or `ioredis` package; it stays open when the provider is closed
+ * @throws MemoryConfigError always; for a bad field it names the field
+ */
+export async function createRedisProvider(config: RedisConfig, _client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
+  checkRedisConfig(config);
+  throw notYet('createRedisProvider', 'redis', 'Redis');
+}
+
+/**
+ * Makes a PostgreSQL provider. Not in this version: checks the configuration and rejects.
+ *
+ * @param config - see {@link PostgresConfig}
+ * @param _client - a pool or client of the `pg` package; it stays open when the provider is closed
+ * @throws MemoryConfigError always; for a bad field it names the field
+ */
+export async function createPostgresProvider(config: PostgresConfig, _client?: PgLike): Promise<MemoryProvider> {
+  checkPostgresConfig(config);
+  throw notYet('createPostgresProvider', 'postgres', 'PostgreSQL');
+}

@@ -1,0 +1,533 @@
+/**
+ * The provider layer: every public behaviour, once, over any {@link StorageDriver}.
+ *
+ * @module
+ */
+import { Core } from './core.js';
+import type { Cursor, List, Purge, Stored, Window } from './driver.js';
+import type { StorageDriver } from './driver.js';
+import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
+import { INTERNALS, type Internals } from './internals.js';
+import { Packer } from './packing.js';
+import { decodeMessages, matchesQuery, toConversation, toSnapshot } from './reads.js';
+import { Failure, type Result, Success } from './result.js';
+import { type CallContext, describeCall } from './retry.js';
+import { checkQuery, checkRange, checkReadOptions } from './queries.js';
+import type {
+  AppendOptions,
+  ConversationMemory,
+  ConversationSnapshot,
+  HealthStatus,
+  MemoryProvider,
+  MemoryQuery,
+  MemoryStats,
+  Message,
+  MessageInput,
+  MessagePage,
+  ProviderOptions,
+  ReadOptions,
+  UserMemoryStats,
+  WriteOptions,
+  WriteReceipt,
+} from './types.js';
+import { checkId, checkInteger, checkOptionNames, Problems } from './validate.js';
+import { dropLeadingResults } from './window.js';
+import { checkSignal, type PreparedWrite, prepareRestore, prepareWrite, receiptOf, refusal } from './writes.js';
+
+/** Default of `getRecentMessages` and `getMessages`. */
+const RECENT = 50;
+/** Conversations per page with their messages, and headers only. */
+const PAGE_FULL = 32;
+const PAGE_HEADERS = 512;
+/** Conversations removed, and headers folded, per trip. */
+const PURGE_BATCH = 500;
+const STATS_BATCH = 5000;
+
+/**
+ * Builds a provider on a driver: validation, ownership, windows, retries, batching, packing, errors and events are the
+ * same for all of them.
+ *
+ * @param driver - the storage primitives; opened at the first call, closed by `close()`
+ * @param options - see {@link ProviderOptions}; values are taken as they are (the factories check them)
+ */
+export function createProvider(driver: StorageDriver, options: ProviderOptions = {}): MemoryProvider {
+  const core = new Core(driver, options);
+  return new Provider(core, new Packer(core), undefined);
+}
+
+class Provider implements MemoryProvider {
+  readonly #core: Core;
+  readonly #packer: Packer;
+  /** The user of a `forUser` handle. */
+  readonly #scope: string | undefined;
+  #closed = false;
+
+  constructor(core: Core, packer: Packer, scope: string | undefined) {
+    this.#core = core;
+    this.#packer = packer;
+    this.#scope = scope;
+  }
+
+  get [INTERNALS](): Internals {
+    return {
+      core: this.#core,
+      scope: this.#scope,
+      snapshots: (query) => this.#walk('exportConversations', query, (stored, call) => toSnapshot(stored, call)),
+      sized: (query) =>
+        this.#walk('cleanupConversations', query, async (stored, call) => ({
+          conversation: await toConversation(stored, query.messageLimit, call),
+          bytes: stored.header.bytes,
+        })),
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ writes
+
+  storeMessages(
+    conversationId: string,
+    messages: readonly MessageInput[],
+    metadata?: object,
+    options?: WriteOptions,
+  ): Promise<Result<WriteReceipt>> {
+    const call = this.#core.call('storeMessages', conversationId);
+    return this.#write(call, options?.signal, (scope) => prepareWrite('put', conversationId, messages, metadata, options, scope));
+  }
+
+  appendMessages(
+    conversationId: string,
+    messages: readonly MessageInput[],
+    metadata?: object,
+    options?: AppendOptions,
+  ): Promise<Result<WriteReceipt>> {
+    const call = this.#core.call('appendMessages', conversationId);
+    return this.#write(call, options?.signal, (scope) => prepareWrite('append', conversationId, messages, metadata, options, scope));
+  }
+
+  restoreConversation(snapshot: ConversationSnapshot, options: { onConflict: 'skip' | 'replace' | 'fail' }): Promise<Result<WriteReceipt>> {
+    const call = this.#core.call('restoreConversation', snapshot?.conversationId);
+    return this.#write(call, undefined, (scope) => prepareRestore(snapshot, options, scope));
+  }
+
+  /** Everything up to the queue happens in the call itself, so that calls apply in call order and inputs are copied. */
+  async #write(
+    call: CallContext,
+    signal: AbortSignal | undefined,
+    prepare: (scope: Parameters<typeof prepareRestore>[2]) => PreparedWrite,
+  ): Promise<Result<WriteReceipt>> {
+    const started = performance.now();
+    let ok = false;
+    try {
+      const core = this.#core;
+      const { write, bytes, compressionThreshold } = prepare({
+        now: core.now(),
+        mark: core.nextMark(),
+        scope: this.#scope,
+        defaults: core.options,
+        call,
+      });
+      this.#checkUsable(call, signal);
+      const outcome = await core.write(write, bytes, call, signal);
+      if (!('receipt' in outcome)) return new Failure(refusal(call, outcome, write.expectedVersion));
+      ok = true;
+      if (outcome.kind === 'ok') {
+        const { extent, trimmed, evicted } = outcome;
+        if (trimmed > 0) core.emit({ type: 'trimmed', conversationId: write.id, messages: trimmed });
+        for (const id of evicted ?? []) core.emit({ type: 'evicted', conversationId: id });
+        if (compressionThreshold !== undefined) this.#packer.consider(write.id, extent, compressionThreshold);
+      }
+      return new Success(receiptOf(write.id, outcome));
+    } catch (error) {
+      return new Failure(asMemoryError(error, call));
+    } finally {
+      this.#core.metrics.record(call.operation, performance.now() - started, ok);
+    }
+  }
+
+  deleteConversation(
+    conversationId: string,
+    options?: { expectedVersion?: number | undefined; signal?: AbortSignal | undefined },
+  ): Promise<boolean> {
+    const call = this.#core.call('deleteConversation', conversationId);
+    return this.#measured(call, async () => {
+      const problems = new Problems();
+      checkId('conversationId', conversationId, problems);
+      if (checkOptionNames(options, DELETE_NAMES, problems)) {
+        if (options.expectedVersion !== undefined) checkInteger('options.expectedVersion', options.expectedVersion, 0, problems);
+        checkSignal('options.signal', options.signal, problems);
+      }
+      problems.throwIfAny(call.provider, describeCall(call));
+      this.#checkUsable(call, options?.signal);
+      const core = this.#core;
+      const outcome = await core.remove(
+        {
+          id: conversationId,
+          now: core.now(),
+          writer: core.nextMark(),
+          retry: false,
+          scoped: this.#scope !== undefined,
+          owner: this.#scope,
+          expectedVersion: options?.expectedVersion,
+        },
+        call,
+        options?.signal,
+      );
+      if (outcome.kind === 'removed') return true;
+      // another's conversation looks absent
+      if (outcome.kind === 'missing' || outcome.kind === 'forbidden') return false;
+      throw refusal(call, outcome, options?.expectedVersion);
+    });
+  }
+
+  clearUserConversations(userId: string): Promise<number> {
+    const call = this.#core.call('clearUserConversations', userId);
+    return this.#measured(call, async () => {
+      this.#checkUser(call, userId);
+      if (this.#scope !== undefined && this.#scope !== userId) return 0;
+      const { removed } = await purgeUser(this.#core, call, userId, { allowHold: false, forget: false });
+      return removed;
+    });
+  }
+
+  purgeExpired(options?: { signal?: AbortSignal | undefined }): Promise<number> {
+    const call = this.#core.call('purgeExpired');
+    return this.#measured(call, async () => {
+      const problems = new Problems();
+      if (checkOptionNames(options, SIGNAL_NAMES, problems)) checkSignal('options.signal', options.signal, problems);
+      problems.throwIfAny(call.provider, describeCall(call));
+      this.#checkUsable(call, options?.signal);
+      const removed = await this.#purge(call, options?.signal, () => ({
+        kind: 'expired',
+        owner: this.#scope,
+        now: this.#core.now(),
+        limit: PURGE_BATCH,
+      }));
+      if (this.#scope === undefined)
+        await this.#purge(call, options?.signal, () => ({ kind: 'reap', now: this.#core.now(), limit: PURGE_BATCH }));
+      if (removed > 0) this.#core.emit({ type: 'expired', conversations: removed });
+      return removed;
+    });
+  }
+
+  async #purge(call: CallContext, signal: AbortSignal | undefined, next: () => Purge): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const purge = next();
+      const outcome = await this.#core.trip(call, (trip) => this.#core.driver.purge(purge, trip), {
+        signal,
+        repeatable: purge.kind === 'reap',
+      });
+      removed += outcome.removed;
+      if (!outcome.more) return removed;
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------------------- reads
+
+  getConversation(conversationId: string, options?: ReadOptions): Promise<ConversationMemory | undefined> {
+    const call = this.#core.call('getConversation', conversationId);
+    return this.#measured(call, async () => {
+      checkReadOptions(call, conversationId, options);
+      this.#checkUsable(call, options?.signal);
+      const stored = await this.#read(call, conversationId, windowOf(options?.messageLimit), options?.signal);
+      return stored && toConversation(stored, options?.messageLimit, call);
+    });
+  }
+
+  getRecentMessages(
+    conversationId: string,
+    limit: number = RECENT,
+    options?: { signal?: AbortSignal | undefined },
+  ): Promise<readonly Message[]> {
+    const call = this.#core.call('getRecentMessages', conversationId);
+    return this.#measured(call, async () => {
+      checkRange(call, conversationId, { limit }, options);
+      this.#checkUsable(call, options?.signal);
+      if (limit === 0) return Object.freeze([]);
+      const stored = await this.#read(call, conversationId, { kind: 'last', count: limit }, options?.signal);
+      if (!stored) return Object.freeze([]);
+      const { first, next } = stored.header;
+      const numbered = await decodeMessages(stored, Math.max(first, next - limit), next, call);
+      return Object.freeze(dropLeadingResults(numbered.map((n) => n.message)));
+    });
+  }
+
+  getMessages(
+    conversationId: string,
+    range: { after?: number | undefined; before?: number | undefined; limit?: number | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<MessagePage> {
+    const call = this.#core.call('getMessages', conversationId);
+    return this.#measured(call, async () => {
+      checkRange(call, conversationId, range);
+      this.#checkUsable(call, range.signal);
+      const { after, before, limit = RECENT } = range;
+      const backward = after === undefined && before !== undefined;
+      const window: Window = backward ? { kind: 'before', seq: before, limit } : { kind: 'after', seq: after ?? 0, before, limit };
+      const stored = await this.#read(call, conversationId, window, range.signal);
+      if (!stored) return Object.freeze({ items: Object.freeze([]), firstSeq: 1, nextSeq: 1, hasMore: false });
+      const { first, next } = stored.header;
+      const start = Math.max(first, (after ?? 0) + 1);
+      const end = Math.max(backward ? first : start, Math.min(next, before ?? next));
+      const from = backward ? Math.max(first, end - limit) : start;
+      const to = backward ? end : Math.min(end, start + limit);
+      const items = await decodeMessages(stored, from, Math.max(from, to), call);
+      return Object.freeze({
+        items: Object.freeze(items.map((item) => Object.freeze(item))),
+        firstSeq: first,
+        nextSeq: next,
+        hasMore: backward ? from > first : to < end,
+      });
+    });
+  }
+
+  findConversations(query: MemoryQuery = {}): Promise<readonly ConversationMemory[]> {
+    const call = this.#core.call('findConversations');
+    return this.#measured(call, async () => {
+      checkQuery(call, query);
+      this.#checkUsable(call, query.signal);
+      const found: ConversationMemory[] = [];
+      if (query.limit === 0) return Object.freeze(found);
+      for await (const stored of this.#search(call, query, 'updated', query.order === 'oldest' ? 'asc' : 'desc')) {
+        found.push(await toConversation(stored, query.messageLimit, call));
+      }
+      return Object.freeze(found);
+    });
+  }
+
+  iterateConversations(query: MemoryQuery = {}): AsyncIterable<ConversationMemory> {
+    return this.#walk('iterateConversations', query, (stored, call) => toConversation(stored, query.messageLimit, call));
+  }
+
+  async *#walk<T>(operation: string, query: MemoryQuery, decode: (stored: Stored, call: CallContext) => Promise<T>): AsyncGenerator<T> {
+    const call = this.#core.call(operation);
+    checkQuery(call, query);
+    this.#checkUsable(call, query.signal);
+    if (query.limit === 0) return;
+    for await (const stored of this.#search(call, query, 'created', query.order === 'newest' ? 'desc' : 'asc'))
+      yield await decode(stored, call);
+  }
+
+  /** The matches of a query in order, with the window it asks for. */
+  async *#search(call: CallContext, query: MemoryQuery, by: List['by'], direction: List['direction']): AsyncGenerator<Stored> {
+    const owner = this.#scope ?? query.userId;
+    if (this.#scope !== undefined && query.userId !== undefined && query.userId !== this.#scope) return;
+    const window = windowOf(query.messageLimit);
+    let toSkip = query.offset ?? 0;
+    let wanted = query.limit ?? Number.POSITIVE_INFINITY;
+    if (query.conversationId !== undefined) {
+      const stored = toSkip > 0 ? undefined : await this.#read(call, query.conversationId, window, query.signal);
+      if (stored && matchesQuery(stored.header, query, owner, call)) yield stored;
+      return;
+    }
+    // what only the layer can decide is decided on headers; bodies are read of the winners alone
+    const headersFirst = query.traceId !== undefined || query.metadata !== undefined || toSkip > 0;
+    let after: Cursor | undefined;
+    do {
+      const full = !headersFirst && window.kind !== 'none';
+      const limit = Math.min(full ? PAGE_FULL : PAGE_HEADERS, headersFirst ? PAGE_HEADERS : wanted);
+      const list: List = {
+        now: this.#core.now(),
+        by,
+        direction,
+        owner,
+        since: query.since?.getTime(),
+        until: query.until?.getTime(),
+        trace: query.traceId,
+        metadata: query.metadata && JSON.stringify(query.metadata),
+        after,
+        limit,
+        window: headersFirst ? { kind: 'none' } : window,
+      };
+      const page = await this.#core.trip(call, (trip) => this.#core.driver.list(list, trip), { signal: query.signal });
+      for (const item of page.items) {
+        if (!matchesQuery(item.header, query, owner, call)) continue;
+        if (toSkip > 0) {
+          toSkip--;
+          continue;
+        }
+        const stored = headersFirst && window.kind !== 'none' ? await this.#read(call, item.header.id, window, query.signal) : item;
+        if (!stored) continue;
+        yield stored;
+        if (--wanted <= 0) return;
+      }
+      after = page.cursor;
+    } while (after);
+  }
+
+  async #read(call: CallContext, id: string, window: Window, signal: AbortSignal | undefined): Promise<Stored | undefined> {
+    const core = this.#core;
+    const read = { id, now: core.now(), window };
+    const stored = await core.trip(call, (trip) => core.driver.read(read, trip), { signal });
+    return this.#scope === undefined || stored?.header.owner === this.#scope ? stored : undefined;
+  }
+
+  // --------------------------------------------------------------------------------------------- statistics and health
+
+  getStats(): Promise<MemoryStats>;
+  getStats(userId: string): Promise<UserMemoryStats>;
+  getStats(userId?: string): Promise<MemoryStats | UserMemoryStats> {
+    const call = this.#core.call('getStats', userId);
+    return this.#measured(call, async () => {
+      if (userId === undefined) this.#checkUsable(call, undefined);
+      else this.#checkUser(call, userId);
+      const strange = this.#scope !== undefined && userId !== undefined && userId !== this.#scope;
+      const stats = strange ? EMPTY_STATS : await this.#fold(call, this.#scope ?? userId);
+      return userId === undefined
+        ? { ...stats }
+        : { ...stats, userConversations: stats.totalConversations, userMessages: stats.totalMessages };
+    });
+  }
+
+  async #fold(call: CallContext, owner: string | undefined): Promise<MemoryStats> {
+    let conversations = 0;
+    let messages = 0;
+    let bytes = 0;
+    let oldest: number | undefined;
+    let newest: number | undefined;
+    let after: Cursor | undefined;
+    do {
+      const query = { now: this.#core.now(), owner, after, limit: STATS_BATCH };
+      const page = await this.#core.trip(call, (trip) => this.#core.driver.stats(query, trip));
+      conversations += page.conversations;
+      messages += page.messages;
+      bytes += page.bytes;
+      if (page.oldest !== undefined) oldest = Math.min(oldest ?? page.oldest, page.oldest);
+      if (page.newest !== undefined) newest = Math.max(newest ?? page.newest, page.newest);
+      after = page.cursor;
+    } while (after);
+    return {
+      totalConversations: conversations,
+      totalMessages: messages,
+      avgMessagesPerConversation: conversations === 0 ? 0 : messages / conversations,
+      totalStorageSize: bytes,
+      ...(oldest === undefined ? {} : { oldestConversation: new Date(oldest) }),
+      ...(newest === undefined ? {} : { newestConversation: new Date(newest) }),
+    };
+  }
+
+  async healthCheck(): Promise<HealthStatus> {
+    const core = this.#core;
+    const call = core.call('healthCheck');
+    const started = performance.now();
+    const provider = core.driver.name;
+    try {
+      this.#checkUsable(call, undefined);
+      const health = await core.trip(call, (trip) => core.driver.ping(trip));
+      const latencyMs = performance.now() - started;
+      const metrics = { ...health.metrics, avgResponseTime: core.metrics.average ?? latencyMs, ...core.metrics.snapshot() };
+      const message = [health.message, ...(health.warnings ?? [])].join(' Warning: ');
+      return { healthy: true, message, provider, latencyMs, metrics };
+    } catch (error) {
+      const { message } = asMemoryError(error, call);
+      return { healthy: false, error: message, provider, latencyMs: performance.now() - started, metrics: core.metrics.snapshot() };
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- handles
+
+  forUser(userId: string): MemoryProvider {
+    const call = this.#core.call('forUser', userId);
+    this.#checkUser(call, userId);
+    if (this.#scope !== undefined && this.#scope !== userId) {
+      throw new MemoryAccessError(`${describeCall(call)}: this handle is limited to another user.`, { provider: call.provider });
+    }
+    return new Provider(this.#core, this.#packer, userId);
+  }
+
+  /** A handle closes itself only; the provider it came from stays open. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#scope === undefined) await this.#core.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- helpers
+
+  #checkUsable(call: CallContext, signal: AbortSignal | undefined): void {
+    this.#core.checkUsable(call, signal, this.#closed);
+  }
+
+  #checkUser(call: CallContext, userId: string): void {
+    const problems = new Problems();
+    checkId('userId', userId, problems);
+    problems.throwIfAny(call.provider, describeCall(call));
+    this.#checkUsable(call, undefined);
+  }
+
+  /** Runs a method that throws, and counts it. */
+  async #measured<T>(call: CallContext, method: () => Promise<T>): Promise<T> {
+    const started = performance.now();
+    let ok = false;
+    try {
+      const result = await method();
+      ok = true;
+      return result;
+    } finally {
+      this.#core.metrics.record(call.operation, performance.now() - started, ok);
+    }
+  }
+}
+
+const DELETE_NAMES: ReadonlySet<string> = new Set(['expectedVersion', 'signal']);
+const SIGNAL_NAMES: ReadonlySet<string> = new Set(['signal']);
+const EMPTY_STATS: MemoryStats = { totalConversations: 0, totalMessages: 0, avgMessagesPerConversation: 0, totalStorageSize: 0 };
+
+function windowOf(messageLimit: number | undefined): Window {
+  return messageLimit === undefined ? { kind: 'all' } : messageLimit === 0 ? { kind: 'none' } : { kind: 'last', count: messageLimit };
+}
+
+/** Writes answer every error as a `Failure`, a defect of a driver or of ours included. */
+function asMemoryError(error: unknown, call: CallContext): MemoryError {
+  if (error instanceof MemoryError) return error;
+  const name = error instanceof Error ? error.name : typeof error;
+  return new MemoryStorageError(`${describeCall(call)}: an unexpected ${name}. This is a defect: please report it.`, {
+    provider: call.provider,
+    operation: call.operation,
+    code: 'internal',
+    outcome: 'unknown',
+  });
+}
+
+/**
+ * Removes what a user has at the time of the call: everything up to the newest conversation that exists now.
+ *
+ * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure)
+ * @throws MemoryConnectionError with outcome `unknown` when an answer was lost: what was removed cannot be counted then; call again
+ */
+export async function purgeUser(
+  core: Core,
+  call: CallContext,
+  owner: string,
+  options: { readonly allowHold: boolean; readonly forget: boolean },
+): Promise<{ removed: number; messages: number; bytes: number }> {
+  const total = { removed: 0, messages: 0, bytes: 0 };
+  const last = await newestOf(core, call, owner);
+  if (!last && !options.forget) return total;
+  // erasure also takes what has expired and is outside every walk of visible conversations
+  const upTo: Cursor = last && !options.forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
+  let after: Cursor | undefined;
+  for (;;) {
+    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, ...options };
+    const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { repeatable: false });
+    total.removed += outcome.removed;
+    total.messages += outcome.messages;
+    total.bytes += outcome.bytes;
+    if (!outcome.more) return total;
+    after = outcome.cursor ?? after;
+  }
+}
+
+/** Where the newest conversation of a user stands in creation order. */
+async function newestOf(core: Core, call: CallContext, owner: string): Promise<Cursor | undefined> {
+  let after: Cursor | undefined;
+  do {
+    const list: List = { now: core.now(), by: 'created', direction: 'desc', owner, after, limit: 1, window: { kind: 'none' } };
+    const page = await core.trip(call, (trip) => core.driver.list(list, trip));
+    const header = page.items[0]?.header;
+    if (header) return { at: header.createdAt, id: header.id };
+    after = page.cursor;
+  } while (after);
+  return undefined;
+}

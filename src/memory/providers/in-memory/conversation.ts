@@ -1,0 +1,92 @@
+/**
+ * One conversation in memory: its state, bodies, segments and operations.
+ *
+ * @module
+ */
+import { type Body, OPERATIONS_KEPT, type Receipt, type Segment, type Stored, type Window } from '../../driver.js';
+import { type ConversationState, resolveWindow } from '../../local.js';
+
+/** What a write by the caller's operation id answered. */
+export interface Operation {
+  readonly digest: string;
+  readonly receipt: Receipt;
+}
+
+/** A conversation of the in-memory driver. */
+export class StoredConversation {
+  state: ConversationState;
+  /** Keys under which the indexes know it; the one by last write is brought up to date when somebody lists. */
+  indexedUpdatedAt: number;
+  readonly operations: Map<string, Operation> = new Map();
+  /** Bodies from sequence `#base`; those below `state.packedTo` are undefined until the array is compacted. */
+  #bodies: (Body | undefined)[] = [];
+  #base: number;
+  #segments: Segment[] = [];
+
+  constructor(state: ConversationState) {
+    this.state = state;
+    this.indexedUpdatedAt = state.updatedAt;
+    this.#base = state.first;
+  }
+
+  /** Bytes of bodies in `[from, to)` and of segments that end in `(from, to]`. */
+  bytesOf(from: number, to: number): number {
+    let bytes = 0;
+    for (let seq = Math.max(from, this.#base); seq < to; seq++) bytes += this.#bodies[seq - this.#base]?.bytes ?? 0;
+    for (const segment of this.#segments) if (segment.to > from && segment.to <= to) bytes += segment.data.length;
+    return bytes;
+  }
+
+  /** Takes a new state with all bodies of the write, which begin at `seq`; `fresh` drops everything older first (a new life). */
+  apply(state: ConversationState, seq: number, bodies: readonly Body[], fresh: boolean): void {
+    if (fresh) {
+      this.#bodies = [];
+      this.#segments = [];
+      this.#base = seq;
+      this.operations.clear();
+    }
+    this.state = state;
+    for (const body of bodies) this.#bodies.push(body);
+    this.#forget();
+  }
+
+  /** Remembers an operation, and forgets the oldest beyond the ones kept. */
+  remember(hash: string, operation: Operation): void {
+    this.operations.set(hash, operation);
+    if (this.operations.size > OPERATIONS_KEPT) this.operations.delete(this.operations.keys().next().value as string);
+  }
+
+  /** Swaps the bodies `[from, to)` for a segment. */
+  pack(from: number, to: number, data: Uint8Array | string): void {
+    const bytes = this.state.bytes - this.bytesOf(from, to) + data.length;
+    this.#segments.push({ from, to, data });
+    this.state = { ...this.state, packedTo: to, bytes };
+    this.#forget();
+  }
+
+  read(window: Window): Stored {
+    const { state } = this;
+    const { from, to } = resolveWindow(state, window);
+    const bodies: { seq: number; body: Body }[] = [];
+    for (let seq = Math.max(from, state.packedTo); seq < to; seq++) {
+      const body = this.#bodies[seq - this.#base];
+      if (body) bodies.push({ seq, body });
+    }
+    const segments = from < state.packedTo ? this.#segments.filter((s) => s.to > from && s.from < to) : [];
+    return { header: state, bodies, segments };
+  }
+
+  /** Lets go of what nobody can see any more; the array is compacted when half of it is dead, so a trim costs O(1). */
+  #forget(): void {
+    const { first, packedTo } = this.state;
+    let dead = Math.min(packedTo - this.#base, this.#bodies.length);
+    for (let i = dead - 1; i >= 0 && this.#bodies[i] !== undefined; i--) this.#bodies[i] = undefined;
+    if (dead > 32 && dead * 2 > this.#bodies.length) {
+      this.#bodies.splice(0, dead);
+      this.#base += dead;
+      dead = 0;
+    }
+    if (this.#segments.length > 0 && (this.#segments[0] as Segment).to <= first)
+      this.#segments = this.#segments.filter((s) => s.to > first);
+  }
+}

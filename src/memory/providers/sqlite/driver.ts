@@ -1,0 +1,295 @@
+/**
+ * The SQLite driver: every operation is one transaction on one connection, and runs without a pause, so that nothing of
+ * this process comes in between. Another process that holds the write lock makes it fail as `retryable` at once; waiting
+ * inside SQLite would freeze the process.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type {
+  Classified,
+  DriverCapabilities,
+  DriverHealth,
+  List,
+  Pack,
+  PackOutcome,
+  Page,
+  Purge,
+  PurgeOutcome,
+  Read,
+  Remove,
+  RemoveOutcome,
+  StatsPage,
+  StatsQuery,
+  StorageDriver,
+  Stored,
+  StoreInfo,
+  Write,
+  WriteOutcome,
+} from '../../driver.js';
+import { MemoryConnectionError, MemoryError } from '../../errors.js';
+import { decideRemove, isVisible } from '../../local.js';
+import { configure, connect, type Database, isInMemory, loadSqlite } from './client.js';
+import { classify, isContention, openError, pathError } from './failures.js';
+import { FileGuard } from './guard.js';
+import { inlineBudget } from './leftovers.js';
+import { checkOwnership, migrate } from './migrate.js';
+import { forgottenUpTo, purgeBatch, storeTombstone } from './purge.js';
+import { foldPage, isOpen, listPage, readWindow } from './reads.js';
+import { Recent } from './recent.js';
+import { type ConversationRow, find } from './rows.js';
+import { Statements } from './statements.js';
+import { writeOne } from './writes.js';
+
+/** What a SQLite driver needs to know. */
+export interface SqliteDriverOptions {
+  /** The file, or `:memory:`. */
+  readonly path: string;
+  /** Default `normal`. */
+  readonly durability?: 'normal' | 'full' | undefined;
+  /** The driver's own time in ms, looked at before anything expired is removed; default `Date.now`. */
+  readonly clock?: (() => number) | undefined;
+}
+
+/** Milliseconds opening may wait for other processes that open, migrate or write. */
+const OPEN_MS = 5000;
+
+/**
+ * Makes a SQLite driver. Nothing is opened yet.
+ *
+ * @param options - see {@link SqliteDriverOptions}
+ */
+export function createSqliteDriver(options: SqliteDriverOptions): StorageDriver {
+  return new SqliteDriver(options);
+}
+
+interface Open {
+  readonly db: Database;
+  readonly sql: Statements;
+  readonly info: StoreInfo;
+  readonly guard: FileGuard;
+}
+
+class SqliteDriver implements StorageDriver {
+  readonly name = 'sqlite';
+  readonly contract = 1;
+  readonly capabilities: DriverCapabilities;
+  readonly #path: string;
+  readonly #durability: 'normal' | 'full';
+  readonly #clock: () => number;
+  #open: Open | undefined;
+  #opening: Promise<StoreInfo> | undefined;
+  readonly #recent = new Recent();
+
+  constructor(options: SqliteDriverOptions) {
+    this.#path = options.path;
+    this.#durability = options.durability ?? 'normal';
+    this.#clock = options.clock ?? Date.now;
+    const here = isInMemory(options.path);
+    this.capabilities = {
+      durability: here ? 'none' : this.#durability === 'full' ? 'power' : 'process',
+      shared: !here,
+      segments: 'deflate',
+      batchCreations: true,
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------------- open and close
+
+  /** @throws MemoryConfigError naming the path, MemoryConnectionError when other processes hold the file for 5 seconds */
+  open(): Promise<StoreInfo> {
+    this.#opening ??= this.#openNow().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #openNow(): Promise<StoreInfo> {
+    const module = await loadSqlite();
+    const end = performance.now() + OPEN_MS;
+    for (let wait = 5; ; wait = Math.min(wait * 2, 100)) {
+      let db: Database | undefined;
+      try {
+        db = connect(module, this.#path);
+        this.#open = this.#prepare(db);
+        return this.#open.info;
+      } catch (error) {
+        db?.close();
+        if (!isContention(error)) throw openError(error, this.#path);
+        if (performance.now() >= end) {
+          throw new MemoryConnectionError(
+            `createSqliteProvider ${JSON.stringify(this.#path)}: other processes have held the database for ${OPEN_MS} ms. Try again, or look for a process that keeps a transaction open.`,
+            { provider: 'sqlite', code: 'timeout' },
+          );
+        }
+        await sleep(Math.random() * wait);
+      }
+    }
+  }
+
+  #prepare(db: Database): Open {
+    db.exec('PRAGMA busy_timeout = 0');
+    // first, so that somebody else's database is refused before anything in it is changed
+    checkOwnership(db, this.#path);
+    const mode = configure(db, this.#durability);
+    if (mode !== 'wal' && mode !== 'memory') {
+      throw pathError(
+        this.#path,
+        `is on a file system without write-ahead logging (SQLite answered "${mode}"). Use a local disk, not a network share.`,
+      );
+    }
+    migrate(db, this.#path);
+    const sql = new Statements(db);
+    const key = sql.get<{ value: string }>('setting', 'key')?.value;
+    if (key === undefined) throw pathError(this.#path, 'has lost the key of its store (table jaf_settings). Restore a copy.');
+    return { db, sql, info: { key }, guard: new FileGuard(this.#path) };
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined); // whoever opened has that error
+    const open = this.#open;
+    this.#open = undefined;
+    this.#opening = undefined;
+    this.#recent.clear();
+    if (!open) return;
+    // the package for Node 20 closes the file only when its statements are collected as garbage: without this a copy of a
+    // file that was closed would miss what is in the log
+    truncateLog(open.db);
+    open.db.close();
+  }
+
+  get #opened(): Open {
+    if (!this.#open) throw new Error('the driver is not open');
+    return this.#open;
+  }
+
+  classify(error: unknown): Classified {
+    return error instanceof MemoryError ? { kind: 'config', reason: error.message } : classify(error);
+  }
+
+  async ping(): Promise<DriverHealth> {
+    const { sql, guard } = this.#opened;
+    guard.check(true);
+    sql.get('ping');
+    const pages = sql.get<{ page_count: number }>('pageCount')?.page_count ?? 0;
+    const size = sql.get<{ page_size: number }>('pageSize')?.page_size ?? 0;
+    const synchronous = sql.get<{ synchronous: number }>('synchronous')?.synchronous;
+    const here = isInMemory(this.#path);
+    return {
+      message: here ? 'SQLite in memory' : `SQLite file ${this.#path}`,
+      metrics: { activeConnections: 1, memoryUsage: pages * size, ...(synchronous === undefined ? {} : { synchronous }) },
+      ...(here ? { warnings: ['everything is lost when the process ends; give a file as path'] } : {}),
+    };
+  }
+
+  // ---------------------------------------------------------------------------------------------------- transactions
+
+  #transaction<T>(begin: 'begin' | 'beginRead', work: (sql: Statements) => T): T {
+    const { sql, guard } = this.#opened;
+    guard.check();
+    sql.run(begin);
+    try {
+      const result = work(sql);
+      sql.run('commit');
+      return result;
+    } catch (error) {
+      this.#recent.clear();
+      try {
+        sql.run('rollback');
+      } catch {
+        // SQLite has rolled back by itself (full disk, I/O error); the first error is the one to report
+      }
+      throw error;
+    }
+  }
+
+  /** A write transaction after which nothing is taken for known. */
+  #change<T>(work: (sql: Statements) => T): T {
+    this.#recent.clear();
+    return this.#transaction('begin', work);
+  }
+
+  // ---------------------------------------------------------------------------------------------------------- writes
+
+  async write(batch: readonly Write[]): Promise<readonly WriteOutcome[]> {
+    return this.#transaction('begin', (sql) => {
+      this.#recent.refresh(sql);
+      return batch.map((write) => writeOne(sql, this.#recent, write));
+    });
+  }
+
+  async remove(remove: Remove): Promise<RemoveOutcome> {
+    return this.#change((sql) => {
+      const kept = find(sql, remove.id);
+      const decision = decideRemove(kept?.state, remove, kept ? 0 : forgottenUpTo(sql));
+      if (decision.apply && kept) storeTombstone(sql, kept, decision.tombstone, inlineBudget());
+      return decision.outcome;
+    });
+  }
+
+  async pack(pack: Pack): Promise<PackOutcome> {
+    return this.#change((sql) => {
+      const kept = find(sql, pack.id);
+      if (!kept || !isVisible(kept.state, pack.now)) return 'stale';
+      const { epoch, first, next, packedTo, bytes } = kept.state;
+      if (epoch !== pack.epoch || packedTo !== pack.from || first > pack.from || next < pack.to) return 'stale';
+      if (typeof pack.data === 'string') throw new TypeError('a segment must be bytes');
+      const unpacked = sql.get<{ bytes: number }>('messageBytes', kept.key, epoch, pack.from, pack.to)?.bytes ?? 0;
+      sql.run('insertSegment', kept.key, epoch, pack.from, pack.to, pack.data);
+      sql.run('dropMessages', kept.key, epoch, pack.from, pack.to);
+      sql.run('packConversation', kept.key, pack.to, bytes - unpacked + pack.data.byteLength);
+      return 'ok';
+    });
+  }
+
+  async bar(ownerHash: string, until: number): Promise<void> {
+    this.#change((sql) => sql.run('bar', ownerHash, until));
+  }
+
+  async purge(purge: Purge): Promise<PurgeOutcome> {
+    const outcome = this.#change((sql) => purgeBatch(sql, purge, this.#clock()));
+    if (outcome.more) await turn();
+    // deleted content was overwritten in the database, and must not stay readable in the log
+    else if (purge.kind === 'user' && purge.forget && this.#open) truncateLog(this.#open.db);
+    return outcome;
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- reads
+
+  async read(read: Read): Promise<Stored | undefined> {
+    return this.#transaction('beginRead', (sql) => {
+      const row = sql.get<ConversationRow>('conversation', read.id);
+      return row && isOpen(row, read.now) ? readWindow(sql, row, read.window) : undefined;
+    });
+  }
+
+  async list(list: List): Promise<Page> {
+    const page = this.#transaction('beginRead', (sql) => listPage(sql, list));
+    if (page.cursor) await turn();
+    return page;
+  }
+
+  async stats(query: StatsQuery): Promise<StatsPage> {
+    const page = this.#transaction('beginRead', (sql) => foldPage(sql, query));
+    if (page.cursor) await turn();
+    return page;
+  }
+}
+
+/**
+ * Moves the write-ahead log into the database and empties it, as far as nobody else is reading it. It is done after the
+ * work it belongs to is committed, and a failure takes nothing back: the log stays, and a later checkpoint does the same.
+ */
+function truncateLog(db: Database): void {
+  try {
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  } catch {
+    // see above: reported as a failure of the removal or of close(), it would say that something is lost
+  }
+}
+
+/** Lets timers and sockets of this process have a turn between the pages of a long walk. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,163 @@
+/**
+ * Removing many conversations: one bounded batch at a time, each in a transaction of its own.
+ *
+ * @module
+ */
+import { type Cursor, type Purge, type PurgeOutcome, TOMBSTONE_MS } from '../../driver.js';
+import { buryState, compareCursors, type ConversationState, isVisible } from '../../local.js';
+import type { Statements } from './statements.js';
+import { batchBudget, type Budget, discard, reap, reapLife } from './leftovers.js';
+import { changingColumns, findByKey, type Kept } from './rows.js';
+
+/** Before every time a Date can hold. */
+export const EARLIEST: Cursor = { at: -9e15, id: '' };
+/** Behind every time a Date can hold. */
+export const LATEST: Cursor = { at: 9e15, id: '' };
+
+/** A place in a walk and the conversation there. */
+export interface Place extends Cursor {
+  readonly key: number;
+}
+
+/** The setting that holds `Lookup.forgottenUpTo`. */
+const FORGOTTEN = 'forgotten_up_to';
+
+/**
+ * Latest time at which a conversation was removed without a tombstone; 0 when none was.
+ *
+ * @param sql - statements, inside a transaction
+ */
+export function forgottenUpTo(sql: Statements): number {
+  return Number(sql.get<{ value: string }>('setting', FORGOTTEN)?.value ?? 0);
+}
+
+/**
+ * Stores a conversation over its row.
+ *
+ * @param sql - statements, inside a transaction
+ * @param key - of the row
+ * @param state - what it becomes
+ * @param operations - caller operations noted in this life
+ */
+export function replaceState(sql: Statements, key: number, state: ConversationState, operations: number): void {
+  sql.run('replaceConversation', ...changingColumns(state, operations), key, state.owner ?? null, state.createdAt, state.removedAt ?? null);
+}
+
+/**
+ * Turns a conversation into a tombstone and lets go of its bodies and operations.
+ *
+ * @param sql - statements, inside a transaction
+ * @param kept - the conversation
+ * @param tombstone - what it becomes
+ * @param budget - for deleting bodies at once
+ */
+export function storeTombstone(sql: Statements, kept: Kept, tombstone: ConversationState, budget: Budget): void {
+  if (kept.operations > 0) sql.run('dropOperations', kept.key, kept.operations);
+  discard(sql, kept, kept.state.next, kept.state.bytes, budget);
+  replaceState(sql, kept.key, tombstone, 0);
+}
+
+/** A batch under way. */
+interface Batch {
+  readonly now: number;
+  readonly budget: Budget;
+  removed: number;
+  messages: number;
+  bytes: number;
+}
+
+/** Counts what was visible; `expired` counts what was over. */
+function count(batch: Batch, { first, next, bytes }: ConversationState): void {
+  batch.removed++;
+  batch.messages += next - first;
+  batch.bytes += bytes;
+}
+
+function bury(sql: Statements, batch: Batch, kept: Kept): void {
+  storeTombstone(sql, kept, buryState(kept.state, batch.now), batch.budget);
+}
+
+/**
+ * One batch of a purge.
+ *
+ * @param sql - statements, inside a transaction
+ * @param purge - what to remove
+ * @param clock - the driver's own time in ms: nothing goes that is not over by both clocks
+ */
+export function purgeBatch(sql: Statements, purge: Purge, clock: number): PurgeOutcome {
+  const { now, limit } = purge;
+  const both = Math.min(now, clock);
+  if (purge.kind === 'reap') return reap(sql, both - TOMBSTONE_MS, both, limit);
+  const batch: Batch = { now, budget: batchBudget(), removed: 0, messages: 0, bytes: 0 };
+  switch (purge.kind) {
+    case 'expired': {
+      const found =
+        purge.owner === undefined
+          ? sql.all<{ key: number }>('expired', both, limit)
+          : sql.all<{ key: number }>('ownerExpired', both, limit, purge.owner);
+      for (const { key } of found) {
+        const kept = findByKey(sql, key);
+        if (!kept) continue;
+        count(batch, kept.state);
+        bury(sql, batch, kept);
+      }
+      return outcome(batch, found.length >= limit);
+    }
+    case 'idle': {
+      const start = purge.after ?? EARLIEST;
+      const found =
+        purge.owner === undefined
+          ? sql.all<Place>('updatedAsc', start.at, start.id, purge.until, limit)
+          : sql.all<Place>('ownerUpdatedAsc', start.at, start.id, purge.until, limit, purge.owner);
+      for (const place of found) removeVisible(sql, batch, place, false);
+      return outcome(batch, found.length >= limit, found.at(-1));
+    }
+    case 'user': {
+      const start = purge.after ?? EARLIEST;
+      const found = sql.all<Place>('ownerCreatedAsc', start.at, start.id, purge.upTo.at, limit, purge.owner);
+      let last = purge.after;
+      for (const place of found) {
+        if (compareCursors(place, purge.upTo) > 0) return outcome(batch, false);
+        if (!purge.forget) removeVisible(sql, batch, place, purge.allowHold);
+        else if (!forget(sql, batch, place, purge.allowHold)) return outcome(batch, true, last);
+        last = place;
+      }
+      return outcome(batch, found.length >= limit, found.at(-1));
+    }
+  }
+}
+
+function outcome({ removed, messages, bytes }: Batch, more: boolean, cursor?: Cursor): PurgeOutcome {
+  return { removed, messages, bytes, more, ...(more && cursor ? { cursor: { at: cursor.at, id: cursor.id } } : {}) };
+}
+
+/** Buries the conversation at a place; one that is over already is buried too and not counted. */
+function removeVisible(sql: Statements, batch: Batch, place: Place, allowHold: boolean): void {
+  const kept = findByKey(sql, place.key);
+  if (!kept || (kept.state.hold && !allowHold)) return;
+  if (isVisible(kept.state, batch.now)) count(batch, kept.state);
+  bury(sql, batch, kept);
+}
+
+/**
+ * Removes the conversation at a place without a trace. One with more bodies than the budget allows is hidden first (over
+ * since 1970 by every clock, and still its owner's, so that the next batch finds it) and goes when its last body went.
+ *
+ * @returns whether it is gone
+ */
+function forget(sql: Statements, batch: Batch, place: Place, allowHold: boolean): boolean {
+  const kept = findByKey(sql, place.key);
+  if (!kept || (kept.state.hold && !allowHold)) return true;
+  const { key, state, operations } = kept;
+  if (isVisible(state, batch.now)) count(batch, state);
+  sql.run('leave', key, state.epoch, state.next);
+  for (const { epoch, below } of sql.all<{ epoch: number; below: number }>('leftoversOf', key)) {
+    if (reapLife(sql, { key, epoch }, below, batch.budget).done) continue;
+    replaceState(sql, key, { ...state, hold: false, expiresAt: 0, first: state.next, packedTo: state.next }, operations);
+    return false;
+  }
+  if (operations > 0) sql.run('dropOperations', key, operations);
+  sql.run('dropConversation', key);
+  sql.run('setSetting', FORGOTTEN, String(Math.max(forgottenUpTo(sql), batch.now)));
+  return true;
+}

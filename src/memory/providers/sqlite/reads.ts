@@ -1,0 +1,121 @@
+/**
+ * Reading inside a transaction: windows of conversations, pages of walks, totals.
+ *
+ * @module
+ */
+import type { Cursor, List, Page, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
+import { compareCursors, resolveWindow } from '../../local.js';
+import { EARLIEST, LATEST, type Place } from './purge.js';
+import { type ConversationRow, toHeader } from './rows.js';
+import type { Statements } from './statements.js';
+
+/** Headers one list call looks at, and bytes of bodies after which it ends its page. */
+const SCAN = 1000;
+const PAGE_BYTES = 8_388_608;
+/** Headers one statistics call folds: about 5 ms. */
+const FOLD = 2000;
+
+/** Whether readers can see a row at a time. */
+export function isOpen(row: { readonly removed_at: number | null; readonly expires_at: number | null }, now: number): boolean {
+  return row.removed_at === null && (row.expires_at === null || row.expires_at > now);
+}
+
+interface MessageRow {
+  readonly seq: number;
+  readonly text: string;
+  readonly bytes: number;
+}
+
+interface SegmentRow {
+  readonly first: number;
+  readonly next: number;
+  readonly data: Uint8Array;
+}
+
+/** A conversation with the messages and segments a window asks for. */
+export function readWindow(sql: Statements, row: ConversationRow, window: Window): Stored {
+  const header = toHeader(row);
+  const { from, to } = resolveWindow(header, window);
+  if (from >= to) return { header, bodies: [], segments: [] };
+  const { key, epoch, packed_to: packedTo } = row;
+  const bodies = to > packedTo ? sql.all<MessageRow>('messages', key, epoch, Math.max(from, packedTo), to) : [];
+  const packed = from < packedTo ? sql.all<SegmentRow>('segments', key, epoch, from, Math.min(to, packedTo)) : [];
+  return {
+    header,
+    bodies: bodies.map(({ seq, text, bytes }) => ({ seq, body: { text, bytes } })),
+    segments: packed.map(({ first, next, data }): Segment => ({ from: first, to: next, data })),
+  };
+}
+
+/** The statement of a walk, where it begins and the time it ends at. */
+function walkOf(list: List): { readonly name: string; readonly start: Cursor; readonly end: number } {
+  const asc = list.direction === 'asc';
+  const name = `${list.by}${asc ? 'Asc' : 'Desc'}`;
+  const byUpdate = list.by === 'updated';
+  // ids are never empty: (time, '') stands before everything of that time
+  const bound = asc
+    ? { at: (byUpdate ? list.since : undefined) ?? EARLIEST.at, id: '' }
+    : { at: byUpdate && list.until !== undefined ? list.until + 1 : LATEST.at, id: '' };
+  const behind = list.after && compareCursors(list.after, bound) > 0 === asc ? list.after : bound;
+  const end = asc ? ((byUpdate ? list.until : undefined) ?? LATEST.at) : ((byUpdate ? list.since : undefined) ?? EARLIEST.at);
+  return { name: list.owner === undefined ? name : `owner${name.slice(0, 1).toUpperCase()}${name.slice(1)}`, start: behind, end };
+}
+
+/** One page of a walk. */
+export function listPage(sql: Statements, list: List): Page {
+  const { name, start, end } = walkOf(list);
+  const owner = list.owner === undefined ? [] : [list.owner];
+  const items: Stored[] = [];
+  let place = start;
+  let bytes = 0;
+  for (let scanned = 0; items.length < list.limit && scanned < SCAN && bytes < PAGE_BYTES; ) {
+    const wanted = Math.min(list.limit - items.length, SCAN - scanned);
+    const found = sql.all<Place>(name, place.at, place.id, end, wanted, ...owner);
+    for (const next of found) {
+      place = { at: next.at, id: next.id };
+      scanned++;
+      const row = sql.get<ConversationRow>('conversationByKey', next.key);
+      if (!row || !isOpen(row, list.now) || !mayMatch(row, list)) continue;
+      const stored = readWindow(sql, row, list.window);
+      items.push(stored);
+      for (const { body } of stored.bodies) bytes += body.bytes;
+      for (const { data } of stored.segments) bytes += data.length;
+      if (bytes >= PAGE_BYTES) return { items, cursor: place };
+    }
+    if (found.length < wanted) return { items };
+  }
+  return { items, cursor: place };
+}
+
+/** What can be told from the columns; the layer decides on metadata. */
+function mayMatch(row: ConversationRow, list: List): boolean {
+  return (
+    (list.trace === undefined || row.trace === list.trace) &&
+    (list.since === undefined || row.updated_at >= list.since) &&
+    (list.until === undefined || row.updated_at <= list.until)
+  );
+}
+
+interface TotalsRow extends Cursor {
+  readonly expires_at: number | null;
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** One page of totals. */
+export function foldPage(sql: Statements, query: StatsQuery): StatsPage {
+  const { at, id } = query.after ?? EARLIEST;
+  const limit = Math.min(query.limit, FOLD);
+  const rows =
+    query.owner === undefined ? sql.all<TotalsRow>('totals', at, id, limit) : sql.all<TotalsRow>('ownerTotals', at, id, limit, query.owner);
+  const visible = rows.filter((row) => row.expires_at === null || row.expires_at > query.now);
+  const last = rows.length < limit ? undefined : rows.at(-1);
+  return {
+    conversations: visible.length,
+    messages: visible.reduce((sum, row) => sum + row.messages, 0),
+    bytes: visible.reduce((sum, row) => sum + row.bytes, 0),
+    oldest: visible[0]?.at,
+    newest: visible.at(-1)?.at,
+    ...(last ? { cursor: { at: last.at, id: last.id } } : {}),
+  };
+}

@@ -1,0 +1,95 @@
+/**
+ * Carrying out one write inside a transaction.
+ *
+ * @module
+ */
+import { OPERATIONS_KEPT, type Receipt, type Write, type WriteOutcome } from '../../driver.js';
+import { type ConversationState, decideWrite, type Lookup } from '../../local.js';
+import { discard, inlineBudget } from './leftovers.js';
+import { forgottenUpTo, replaceState } from './purge.js';
+import type { Recent } from './recent.js';
+import { changingColumns, type Kept } from './rows.js';
+import type { Statements } from './statements.js';
+
+interface OperationRow {
+  readonly n: number;
+  readonly digest: string;
+  readonly version: number;
+  readonly count: number;
+  readonly created: number;
+}
+
+/** What a decision may ask beside the conversation itself. */
+function lookup(sql: Statements, kept: Kept | undefined, now: number): Lookup {
+  return {
+    operation(hash: string): { digest: string; receipt: Receipt } | undefined {
+      const found = kept && sql.get<OperationRow>('operation', kept.key, hash);
+      // rows of older operations stay until the next clear-out
+      if (!found || found.n <= kept.operations - OPERATIONS_KEPT) return undefined;
+      return { digest: found.digest, receipt: { version: found.version, messageCount: found.count, created: found.created === 1 } };
+    },
+    barred: (hash) => (sql.get<{ until: number }>('barred', hash)?.until ?? Number.NEGATIVE_INFINITY) > now,
+    bytesOf(from: number, to: number): number {
+      if (!kept) return 0;
+      const { key } = kept;
+      const { epoch, packedTo } = kept.state;
+      const messages = to > packedTo ? sql.get<{ bytes: number }>('messageBytes', key, epoch, Math.max(from, packedTo), to) : undefined;
+      const packed = from < packedTo ? sql.get<{ bytes: number }>('segmentBytes', key, epoch, from, to) : undefined;
+      return (messages?.bytes ?? 0) + (packed?.bytes ?? 0);
+    },
+    // asked for only when there is nothing stored
+    get forgottenUpTo() {
+      return kept ? 0 : forgottenUpTo(sql);
+    },
+  };
+}
+
+/**
+ * Decides and stores one write.
+ *
+ * @param sql - statements, inside a transaction
+ * @param recent - what this connection wrote last
+ * @param write - the write
+ */
+export function writeOne(sql: Statements, recent: Recent, write: Write): WriteOutcome {
+  const kept = recent.find(sql, write.id);
+  const decision = decideWrite(kept?.state, write, lookup(sql, kept, write.now));
+  if (!decision.apply) return decision.outcome;
+  const { state, newLife, seq } = decision;
+  const operations = (newLife || !kept ? 0 : kept.operations) + (write.operation ? 1 : 0);
+  const key = storeState(sql, kept, state, operations);
+  if (kept && newLife) {
+    if (kept.operations > 0) sql.run('dropOperations', key, kept.operations);
+    discard(sql, kept, kept.state.next, kept.state.bytes, inlineBudget());
+  } else if (kept && state.first > kept.state.first) {
+    const written = write.bodies.reduce((sum, body) => sum + body.bytes, 0);
+    discard(sql, kept, Math.min(state.first, kept.state.next), kept.state.bytes + written - state.bytes, inlineBudget());
+  }
+  for (let i = Math.max(0, state.first - seq); i < write.bodies.length; i++) {
+    const body = write.bodies[i];
+    if (body) sql.run('insertMessage', key, state.epoch, seq + i, body.text);
+  }
+  if (write.operation) {
+    const { receipt } = decision.outcome;
+    const { hash, digest } = write.operation;
+    sql.run('noteOperation', key, hash, operations, digest, receipt.version, receipt.messageCount, receipt.created ? 1 : 0);
+    // all at once, every 64th time: one range delete instead of one on every append
+    if (operations % OPERATIONS_KEPT === 0) sql.run('dropOperations', key, operations - OPERATIONS_KEPT);
+  }
+  recent.set({ key, state, operations });
+  return decision.outcome;
+}
+
+/** Stores the header; returns its key. */
+function storeState(sql: Statements, kept: Kept | undefined, state: ConversationState, operations: number): number {
+  if (!kept) {
+    return sql.insert('insertConversation', ...changingColumns(state, operations), state.id, state.owner ?? null, state.createdAt, null);
+  }
+  const { key, state: before } = kept;
+  if (state.owner === before.owner && state.createdAt === before.createdAt && before.removedAt === undefined) {
+    sql.run('advanceConversation', ...changingColumns(state, operations), key);
+  } else {
+    replaceState(sql, key, state, operations);
+  }
+  return key;
+}

@@ -1,0 +1,138 @@
+/**
+ * From stored text to what a reader gets: decoding, windows, frozen conversations.
+ *
+ * @module
+ */
+import { DamagedError, decodeMessage, decodeMetadata } from './codec.js';
+import type { Header, Stored } from './driver.js';
+import { MemoryStorageError } from './errors.js';
+import { markStored } from './origin.js';
+import { type CallContext, describeCall } from './retry.js';
+import { unpackSegment } from './segment.js';
+import type { ConversationMemory, ConversationSnapshot, JsonValue, MemoryQuery, Message, Metadata } from './types.js';
+import { dropLeadingResults } from './window.js';
+
+/** A message with its sequence. */
+export interface Numbered {
+  readonly seq: number;
+  readonly message: Message;
+}
+
+/**
+ * Decodes the messages `[from, to)` of what a driver read.
+ *
+ * @throws MemoryStorageError (`corrupt`) naming the conversation and the sequence
+ */
+export async function decodeMessages(stored: Stored, from: number, to: number, call: CallContext): Promise<Numbered[]> {
+  const { header } = stored;
+  const out: Numbered[] = [];
+  const decode = (seq: number, body: Stored['bodies'][number]['body']): void => {
+    if (seq < from || seq >= to) return;
+    if (seq !== from + out.length) throw damaged(call, header.id, from + out.length, 'it is missing');
+    try {
+      // what a driver kept decoded was marked when it was decoded
+      const fresh = body.value === undefined;
+      const message = decodeMessage(body);
+      if (fresh && call.store) markStored([message], call.store, header.id);
+      out.push({ seq, message });
+    } catch (error) {
+      if (error instanceof DamagedError) throw damaged(call, header.id, seq, error.message);
+      throw error;
+    }
+  };
+  for (const segment of stored.segments) {
+    let bodies;
+    try {
+      bodies = await unpackSegment(segment);
+    } catch (error) {
+      if (error instanceof DamagedError) throw damaged(call, header.id, Math.max(segment.from, from), error.message);
+      throw error;
+    }
+    bodies.forEach((body, i) => decode(segment.from + i, body));
+  }
+  for (const { seq, body } of stored.bodies) decode(seq, body);
+  if (from + out.length < to) throw damaged(call, header.id, from + out.length, 'it is missing');
+  return out;
+}
+
+function damaged(call: CallContext, id: string, seq: number, reason: string): MemoryStorageError {
+  return new MemoryStorageError(
+    `${describeCall(call)}: message ${seq} of conversation ${JSON.stringify(id)} is damaged: ${reason}. Other messages stay readable with getMessages().`,
+    { provider: call.provider, operation: call.operation, code: 'corrupt' },
+  );
+}
+
+/** The metadata of a header. @throws MemoryStorageError (`corrupt`) */
+function metadataOf(header: Header, call: CallContext): Metadata {
+  try {
+    return decodeMetadata(header.metadata);
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    throw new MemoryStorageError(
+      `${describeCall(call)}: the metadata of conversation ${JSON.stringify(header.id)} is damaged: ${error.message}.`,
+      {
+        provider: call.provider,
+        operation: call.operation,
+        code: 'corrupt',
+      },
+    );
+  }
+}
+
+/**
+ * A conversation as readers get it: whole and raw, or the newest messages without orphan results in front.
+ *
+ * @param messageLimit - absent = whole
+ * @throws MemoryStorageError (`corrupt`)
+ */
+export async function toConversation(stored: Stored, messageLimit: number | undefined, call: CallContext): Promise<ConversationMemory> {
+  const { header } = stored;
+  const from = messageLimit === undefined ? header.first : Math.max(header.first, header.next - messageLimit);
+  const numbered = await decodeMessages(stored, from, header.next, call);
+  const messages = numbered.map((n) => n.message);
+  return Object.freeze({
+    conversationId: header.id,
+    ...(header.owner === undefined ? {} : { userId: header.owner }),
+    messages: Object.freeze(messageLimit === undefined ? messages : dropLeadingResults(messages)),
+    messageCount: header.next - header.first,
+    metadata: metadataOf(header, call),
+    createdAt: new Date(header.createdAt),
+    updatedAt: new Date(header.updatedAt),
+    ...(header.expiresAt === undefined ? {} : { expiresAt: new Date(header.expiresAt) }),
+    version: header.version,
+  });
+}
+
+/** A whole conversation with its first sequence, for exact restores. @throws MemoryStorageError (`corrupt`) */
+export async function toSnapshot(stored: Stored, call: CallContext): Promise<ConversationSnapshot> {
+  return Object.freeze({ ...(await toConversation(stored, undefined, call)), firstSeq: stored.header.first });
+}
+
+/** Whether a header matches what a driver need not look at: trace and metadata (and what a read by id skips). */
+export function matchesQuery(header: Header, query: MemoryQuery, owner: string | undefined, call: CallContext): boolean {
+  if (query.conversationId !== undefined && header.id !== query.conversationId) return false;
+  if (owner !== undefined && header.owner !== owner) return false;
+  if (query.traceId !== undefined && header.trace !== query.traceId) return false;
+  if (query.since !== undefined && header.updatedAt < query.since.getTime()) return false;
+  if (query.until !== undefined && header.updatedAt > query.until.getTime()) return false;
+  return query.metadata === undefined || contains(metadataOf(header, call), query.metadata);
+}
+
+/** Objects match when they contain every key asked for; everything else must be equal. */
+function contains(stored: JsonValue | undefined, wanted: JsonValue): boolean {
+  if (typeof wanted !== 'object' || wanted === null) return stored === wanted;
+  if (typeof stored !== 'object' || stored === null) return false;
+  if (Array.isArray(wanted) || Array.isArray(stored)) {
+    if (!Array.isArray(wanted) || !Array.isArray(stored) || wanted.length !== stored.length) return false;
+    return (wanted as readonly JsonValue[]).every((item, i) => isSame(stored[i] as JsonValue, item));
+  }
+  const object = stored as Metadata;
+  return Object.entries(wanted as Metadata).every(
+    ([key, value]) => value === undefined || (Object.hasOwn(object, key) && contains(object[key], value)),
+  );
+}
+
+function isSame(a: JsonValue, b: JsonValue): boolean {
+  if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null) return a === b;
+  return contains(a, b) && contains(b, a);
+}

@@ -1,0 +1,42 @@
+/**
+ * The background sweep of a provider that keeps conversations on disk or on a server.
+ *
+ * @module
+ */
+import { MemoryError } from './errors.js';
+import { internalsOf } from './internals.js';
+import type { MemoryProvider } from './types.js';
+
+/** Default of `sweep.every`, in seconds. */
+export const SWEEP_SECONDS = 60;
+
+/**
+ * Purges in the background until the provider is closed, one sweep at a time; the timer does not keep the process alive.
+ * What went is told by the event `expired`; beside it `swept` (with `milliseconds`) says that it was the sweep, and
+ * `sweep_failed` (with `code`) that one failed: the next one tries again.
+ *
+ * @param provider - one made by `createProvider`
+ * @param every - seconds between sweeps
+ */
+export function startSweeping(provider: MemoryProvider, every: number): void {
+  const core = internalsOf(provider)?.core;
+  if (!core) throw new TypeError('startSweeping: expected a provider made by createProvider');
+  let running = false;
+  const sweep = async (): Promise<void> => {
+    if (running) return;
+    running = true;
+    const started = performance.now();
+    try {
+      const conversations = await provider.purgeExpired();
+      if (conversations > 0) core.emit({ type: 'swept', milliseconds: Math.round(performance.now() - started) });
+    } catch (error) {
+      // closed in the middle of it: the next process sweeps
+      if (!core.closed) core.emit({ type: 'sweep_failed', code: error instanceof MemoryError ? error.code : 'internal' });
+    } finally {
+      running = false;
+    }
+  };
+  const timer = setInterval(() => void sweep(), every * 1000);
+  timer.unref();
+  core.onClose(() => clearInterval(timer));
+}

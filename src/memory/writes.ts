@@ -1,0 +1,294 @@
+/**
+ * From the arguments of a write to a {@link Write}, and from its outcome to a receipt or an error.
+ *
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { QUEUE_BYTES } from './coalesce.js';
+import { encodeMessage, encodeMetadata } from './codec.js';
+import type { Body, RemoveOutcome, Write, WriteOutcome, WriterMark } from './driver.js';
+import { MemoryAccessError, MemoryConflictError, type MemoryError, MemoryNotFoundError, MemoryStorageError } from './errors.js';
+import { type CallContext, describeCall } from './retry.js';
+import type { AppendOptions, ConversationSnapshot, MessageInput, ProviderOptions, WriteReceipt } from './types.js';
+import { checkDate, checkId, checkInteger, checkMessage, checkMetadata, checkOptionNames, checkTtl, kindOf, Problems } from './validate.js';
+
+/** What a provider or handle adds to every write. */
+export interface WriteScope {
+  readonly now: number;
+  readonly mark: WriterMark;
+  /** The user of a `forUser` handle. */
+  readonly scope: string | undefined;
+  readonly defaults: ProviderOptions;
+  readonly call: CallContext;
+}
+
+/** A checked write, its size in the queue, and what the layer does afterwards. */
+export interface PreparedWrite {
+  readonly write: Write;
+  readonly bytes: number;
+  readonly compressionThreshold: number | undefined;
+}
+
+const WRITE_OPTIONS = [
+  'userId',
+  'traceId',
+  'ttl',
+  'maxMessages',
+  'compressionThreshold',
+  'expectedVersion',
+  'operationId',
+  'signal',
+] as const;
+const STORE_NAMES: ReadonlySet<string> = new Set(WRITE_OPTIONS);
+const APPEND_NAMES: ReadonlySet<string> = new Set([...WRITE_OPTIONS, 'createIfMissing']);
+const RESTORE_NAMES: ReadonlySet<string> = new Set(['onConflict']);
+
+/**
+ * Checks the arguments of `storeMessages` and `appendMessages` and copies them: nothing the caller changes later reaches
+ * the store.
+ *
+ * @throws MemoryValidationError naming everything that is wrong; MemoryAccessError when a handle names another owner
+ */
+export function prepareWrite(
+  kind: 'put' | 'append',
+  id: string,
+  messages: readonly MessageInput[],
+  metadata: object | undefined,
+  options: AppendOptions | undefined,
+  scope: WriteScope,
+): PreparedWrite {
+  const problems = new Problems();
+  checkId('conversationId', id, problems);
+  const bodies = encodeMessages(messages, problems);
+  const reserved = checkMetadata(metadata, problems, true);
+  if (checkOptionNames(options, kind === 'put' ? STORE_NAMES : APPEND_NAMES, problems)) checkWriteOptions(options, problems);
+  const owner = agreedOwner(options?.userId, reserved.owner, problems);
+  const trace = options?.traceId ?? reserved.trace;
+  if (options?.traceId !== undefined && reserved.trace !== undefined && options.traceId !== reserved.trace) {
+    problems.add('options.traceId', 'contradicts the trace in the metadata');
+  }
+  const bytes = sizeOf(bodies, problems);
+  problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+  const text = metadata === undefined ? undefined : encodeMetadata(metadata);
+  const { defaults } = scope;
+  const write: Write = {
+    kind,
+    id,
+    now: scope.now,
+    writer: scope.mark,
+    retry: false,
+    scoped: scope.scope !== undefined,
+    owner: scopedOwner(owner, scope),
+    trace,
+    create: kind === 'put' || options?.createIfMissing === true,
+    expectedVersion: options?.expectedVersion,
+    operation: options?.operationId === undefined ? undefined : operationOf(options.operationId, kind, bodies, text),
+    bodies,
+    metadata: text,
+    hold: reserved.hold ?? (kind === 'put' && metadata !== undefined ? false : undefined),
+    ttl: typeof options?.ttl === 'number' ? milliseconds(options.ttl) : options?.ttl,
+    defaultTtl: defaults.ttl === undefined ? undefined : milliseconds(defaults.ttl),
+    maxMessages: smaller(options?.maxMessages, defaults.maxMessages),
+  };
+  return { write, bytes, compressionThreshold: options?.compressionThreshold ?? defaults.compressionThreshold };
+}
+
+/**
+ * Checks the arguments of `restoreConversation`.
+ *
+ * @throws MemoryValidationError; MemoryAccessError when a handle restores another's conversation
+ */
+export function prepareRestore(
+  snapshot: ConversationSnapshot,
+  options: { onConflict: 'skip' | 'replace' | 'fail' },
+  scope: WriteScope,
+): PreparedWrite {
+  const problems = new Problems();
+  if (typeof snapshot !== 'object' || snapshot === null) {
+    problems.add('snapshot', `expected an object, got ${kindOf(snapshot)}`);
+    problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+  }
+  checkId('conversationId', snapshot.conversationId, problems);
+  const bodies = encodeMessages(snapshot.messages, problems);
+  if (snapshot.messageCount !== undefined && snapshot.messageCount !== bodies.length) {
+    problems.add(
+      'messages',
+      `the conversation has ${String(snapshot.messageCount)} messages, got ${bodies.length}: a window cannot be restored`,
+    );
+  }
+  const metadata = snapshot.metadata ?? {};
+  const reserved = checkMetadata(metadata, problems, false);
+  const owner = agreedOwner(snapshot.userId, reserved.owner, problems);
+  checkDate('createdAt', snapshot.createdAt, problems);
+  checkDate('updatedAt', snapshot.updatedAt, problems);
+  if (snapshot.expiresAt !== undefined) checkDate('expiresAt', snapshot.expiresAt, problems);
+  checkInteger('firstSeq', snapshot.firstSeq, 1, problems, Number.MAX_SAFE_INTEGER - bodies.length);
+  if (checkOptionNames(options, RESTORE_NAMES, problems) && !['skip', 'replace', 'fail'].includes(options.onConflict)) {
+    problems.add('options.onConflict', `expected skip, replace or fail, got ${kindOf(options.onConflict)}`);
+  } else if (options === undefined) problems.add('options.onConflict', 'expected skip, replace or fail, got nothing');
+  const bytes = sizeOf(bodies, problems);
+  problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+  const expiresAt = snapshot.expiresAt?.getTime();
+  if (expiresAt !== undefined && expiresAt <= scope.now) {
+    problems.add('expiresAt', 'the conversation is over; restoring it would store nothing anybody can see');
+    problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+  }
+  const write: Write = {
+    kind: 'restore',
+    id: snapshot.conversationId,
+    now: scope.now,
+    writer: scope.mark,
+    retry: false,
+    scoped: scope.scope !== undefined,
+    owner: scopedOwner(owner, scope),
+    trace: reserved.trace,
+    create: true,
+    bodies,
+    metadata: encodeMetadata(metadata),
+    hold: reserved.hold ?? false,
+    restore: {
+      createdAt: snapshot.createdAt.getTime(),
+      updatedAt: snapshot.updatedAt.getTime(),
+      expiresAt,
+      firstSeq: snapshot.firstSeq,
+      onConflict: options.onConflict,
+    },
+  };
+  return { write, bytes, compressionThreshold: scope.defaults.compressionThreshold };
+}
+
+function encodeMessages(messages: readonly MessageInput[], problems: Problems): Body[] {
+  if (!Array.isArray(messages)) {
+    problems.add('messages', `expected an array, got ${kindOf(messages)}`);
+    return [];
+  }
+  const before = problems.found.length;
+  for (let i = 0; i < messages.length; i++) checkMessage(`messages[${i}]`, messages[i], problems);
+  return problems.found.length > before ? [] : (messages as readonly MessageInput[]).map(encodeMessage);
+}
+
+function checkWriteOptions(options: AppendOptions, problems: Problems): void {
+  if (options.userId !== undefined) checkId('options.userId', options.userId, problems);
+  if (options.traceId !== undefined) checkId('options.traceId', options.traceId, problems);
+  if (options.operationId !== undefined) checkId('options.operationId', options.operationId, problems);
+  if (options.ttl !== undefined) checkTtl('options.ttl', options.ttl, problems);
+  if (options.maxMessages !== undefined) checkInteger('options.maxMessages', options.maxMessages, 1, problems);
+  if (options.compressionThreshold !== undefined) checkInteger('options.compressionThreshold', options.compressionThreshold, 1, problems);
+  if (options.expectedVersion !== undefined) checkInteger('options.expectedVersion', options.expectedVersion, 0, problems);
+  checkFlag('options.createIfMissing', options.createIfMissing, problems);
+  checkSignal('options.signal', options.signal, problems);
+}
+
+function checkFlag(path: string, value: unknown, problems: Problems): void {
+  if (value !== undefined && typeof value !== 'boolean') problems.add(path, `expected true or false, got ${kindOf(value)}`);
+}
+
+/** Checks an `AbortSignal`, structurally: it may come from another realm. */
+export function checkSignal(path: string, value: unknown, problems: Problems): void {
+  if (value === undefined) return;
+  const { aborted, addEventListener } = (value ?? {}) as { aborted?: unknown; addEventListener?: unknown };
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
+    problems.add(path, `expected an AbortSignal, got ${kindOf(value)}`);
+  }
+}
+
+function agreedOwner(option: string | undefined, inMetadata: string | undefined, problems: Problems): string | undefined {
+  if (option !== undefined && inMetadata !== undefined && option !== inMetadata) {
+    problems.add('userId', 'contradicts the user id in the metadata');
+  }
+  return option ?? inMetadata;
+}
+
+function scopedOwner(owner: string | undefined, { scope, call }: WriteScope): string | undefined {
+  if (scope === undefined || owner === undefined || owner === scope) return owner ?? scope;
+  throw new MemoryAccessError(`${describeCall(call)}: this handle is limited to another user. Use the handle of the owner.`, {
+    provider: call.provider,
+    code: 'owner',
+  });
+}
+
+function sizeOf(bodies: readonly Body[], problems: Problems): number {
+  let bytes = 0;
+  for (const body of bodies) bytes += body.bytes;
+  if (bytes > QUEUE_BYTES)
+    problems.add('messages', `expected at most ${QUEUE_BYTES} bytes in one write, got ${bytes}; write them in parts`);
+  return bytes;
+}
+
+function operationOf(name: string, kind: string, bodies: readonly Body[], metadata: string | undefined): { hash: string; digest: string } {
+  const digest = createHash('sha256')
+    .update(kind)
+    .update(metadata ?? '');
+  for (const body of bodies) digest.update(`\n${body.text}`);
+  return { hash: createHash('sha256').update(name).digest('base64url').slice(0, 16), digest: digest.digest('base64url').slice(0, 16) };
+}
+
+/** Seconds to whole milliseconds, at least one. */
+function milliseconds(seconds: number): number {
+  return Math.max(1, Math.round(seconds * 1000));
+}
+
+function smaller(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}
+
+/** The receipt of a write that has its place in the store. */
+export function receiptOf(id: string, outcome: Extract<WriteOutcome, { readonly receipt: unknown }>): WriteReceipt {
+  const { version, messageCount, created } = outcome.receipt;
+  return {
+    conversationId: id,
+    messageCount,
+    version,
+    created,
+    duplicate: outcome.kind === 'duplicate' || outcome.kind === 'skipped',
+  };
+}
+
+/** The error of a write or removal that was refused. */
+export function refusal(
+  call: CallContext,
+  outcome: Exclude<WriteOutcome, { readonly receipt: unknown }> | RemoveOutcome,
+  expectedVersion: number | undefined,
+): MemoryError {
+  const what = describeCall(call);
+  const { provider, operation } = call;
+  switch (outcome.kind) {
+    case 'missing':
+      return new MemoryNotFoundError(
+        `${what}: no such conversation (or expired).${operation === 'appendMessages' ? ' Pass { createIfMissing: true } as the fourth argument.' : ''}`,
+        { provider, conversationId: call.id ?? '' },
+      );
+    case 'forbidden':
+      return new MemoryAccessError(
+        `${what}: the conversation belongs to another user, and an owner is final. Use another conversation id.`,
+        { provider },
+      );
+    case 'held':
+      return new MemoryAccessError(`${what}: legal hold. Release it first: appendMessages(id, [], { legalHold: false }).`, {
+        provider,
+        code: 'legal_hold',
+      });
+    case 'full':
+      return new MemoryStorageError(`${what}: every conversation the store may keep is under legal hold. Raise maxConversations.`, {
+        provider,
+        operation,
+      });
+    case 'erased':
+      return new MemoryAccessError(`${what}: the user was erased and may not come back yet.`, { provider, code: 'erased' });
+    case 'reused':
+      return new MemoryConflictError(`${what}: the operationId was used for another write. Use a new id for new content.`, {
+        provider,
+        code: 'operation_reused',
+      });
+    case 'conflict': {
+      const { actualVersion } = outcome;
+      const why =
+        expectedVersion === undefined || expectedVersion === 0
+          ? 'the conversation exists'
+          : `expected version ${expectedVersion}, found ${actualVersion === 0 ? 'no conversation' : actualVersion}`;
+      return new MemoryConflictError(`${what}: ${why}. Read it again and decide.`, { provider, expectedVersion, actualVersion });
+    }
+    default:
+      return new MemoryStorageError(`${what}: the driver answered "${outcome.kind}".`, { provider, operation, outcome: 'unknown' });
+  }
+}
