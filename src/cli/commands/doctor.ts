@@ -1,0 +1,187 @@
+/**
+ * `jaf-memory doctor`: is the store configured well, and does it work? Reads only.
+ *
+ * @module
+ */
+import type { Command } from 'commander';
+import { ignoredVariables } from '../../memory/env.js';
+import { MemoryConfigError } from '../../memory/errors.js';
+import { describeProvider, type MemoryProviderInfo } from '../../memory/inspect.js';
+import { internalsOf } from '../../memory/internals.js';
+import { lookAtFile } from '../../memory/probe.js';
+import type { MemoryProvider, MemoryProviderConfig } from '../../memory/types.js';
+import type { Output } from '../output.js';
+import { EXIT, type Run, type Session } from '../session.js';
+import { bytesText, counted, printableLine, wrap } from '../text.js';
+
+/** One thing the doctor looked at. */
+interface Finding {
+  readonly check: string;
+  /** `note`: worth knowing, nothing to do. `problem`: see `advice`. */
+  readonly level: 'ok' | 'note' | 'problem';
+  readonly detail: string;
+  /** What to do. */
+  readonly advice?: string;
+}
+
+/** Slower than this (ms) a store on the same machine, or in the same data centre, has a problem. */
+const SLOW_MS = 100;
+const PINGS = 5;
+const AGAIN = 'Put that right, then run doctor again.';
+
+function durability(info: MemoryProviderInfo): Finding {
+  const check = 'durability';
+  switch (info.durability) {
+    case 'none':
+      return {
+        check,
+        level: 'problem',
+        detail: 'Everything is lost when the process ends.',
+        advice: 'For more than development set JAF_MEMORY_TYPE=sqlite and JAF_SQLITE_PATH.',
+      };
+    case 'process':
+      return {
+        check,
+        level: 'note',
+        detail:
+          'Acknowledged writes survive a crash of the process; loss of power may take the last ones (JAF_SQLITE_DURABILITY=full keeps them).',
+      };
+    case 'power':
+      return { check, level: 'ok', detail: 'Acknowledged writes survive loss of power.' };
+    case 'server':
+      return { check, level: 'note', detail: 'What acknowledged writes survive is set on the server.' };
+  }
+}
+
+/** The store is asked a few times: one answer says little about its latency. */
+async function ping(provider: MemoryProvider): Promise<Finding[]> {
+  const check = 'answer';
+  const times: number[] = [];
+  for (let i = 0; i < PINGS; i++) {
+    const health = await provider.healthCheck();
+    if (!health.healthy)
+      return [
+        { check, level: 'problem', detail: health.error, advice: 'Look at the store itself; doctor only asked whether it is there.' },
+      ];
+    times.push(health.latencyMs);
+  }
+  const median = times.sort((a, b) => a - b)[Math.floor(PINGS / 2)] ?? 0;
+  const detail = `The store answers in ${median < 0.1 ? 'less than 0.1' : median.toFixed(1)} ms (median of ${PINGS}).`;
+  if (median <= SLOW_MS) return [{ check, level: 'ok', detail }];
+  return [
+    {
+      check,
+      level: 'problem',
+      detail,
+      advice: `More than ${SLOW_MS} ms per call is slow: look at the network, the disk and the load of the store.`,
+    },
+  ];
+}
+
+/** What the driver warns about. */
+async function warnings(provider: MemoryProvider): Promise<Finding[]> {
+  const core = internalsOf(provider)?.core;
+  if (!core) return [];
+  const { warnings: found = [] } = await core.trip(core.call('doctor'), (trip) => core.driver.ping(trip));
+  return found.map((warning) => ({ check: 'setting', level: 'problem' as const, detail: warning }));
+}
+
+async function contents(provider: MemoryProvider): Promise<Finding> {
+  const stats = await provider.getStats();
+  const detail = `${counted(stats.totalConversations, 'conversation')}, ${counted(stats.totalMessages, 'message')}, ${bytesText(stats.totalStorageSize)}.`;
+  return { check: 'contents', level: 'ok', detail };
+}
+
+/** Looks at everything there is to look at; what cannot work ends it. */
+async function examine(session: Session): Promise<{ findings: Finding[]; code: number }> {
+  const findings: Finding[] = [];
+  const done = (code?: number): { findings: Finding[]; code: number } => ({
+    findings,
+    code: code ?? (findings.some((f) => f.level === 'problem') ? EXIT.findings : EXIT.ok),
+  });
+  let config: MemoryProviderConfig;
+  let info: MemoryProviderInfo;
+  try {
+    config = session.config();
+    info = describeProvider(config);
+  } catch (error) {
+    if (!(error instanceof MemoryConfigError)) throw error;
+    findings.push({
+      check: 'configuration',
+      level: 'problem',
+      detail: error.message,
+      advice: 'docs/cli.md and docs/providers.md list the settings.',
+    });
+    return done(EXIT.usage);
+  }
+  findings.push({ check: 'configuration', level: 'ok', detail: `${info.type}, ${info.location}` });
+  if (!info.available) {
+    findings.push({
+      check: 'version',
+      level: 'problem',
+      detail: `${info.type} is not in this version of jaf.`,
+      advice: 'Use sqlite or memory.',
+    });
+    return done(EXIT.usage);
+  }
+  const ignored = session.explicit ? [] : ignoredVariables(session.env, config.type);
+  if (ignored.length > 0) {
+    findings.push({
+      check: 'variables',
+      level: 'problem',
+      detail: `No effect with ${info.type}: ${ignored.join(', ')}.`,
+      advice: 'Take them out, or set JAF_MEMORY_TYPE to what they belong to.',
+    });
+  }
+  findings.push(durability(info));
+  try {
+    if (config.type === 'sqlite' && info.persistence) {
+      const { state, text } = await lookAtFile(info.location);
+      const level = state === 'unusable' ? 'problem' : state === 'store' ? 'ok' : 'note';
+      findings.push({ check: 'store', level, detail: text, ...(level === 'problem' ? { advice: AGAIN } : {}) });
+      // opening it would create what is not there yet
+      if (state !== 'store') return done(state === 'unusable' ? EXIT.connection : undefined);
+    }
+    const provider = await session.open(false);
+    // the durability finding has said it already
+    const told = info.durability === 'none' ? [] : await warnings(provider);
+    findings.push(...(await ping(provider)), ...told, await contents(provider));
+  } catch (error) {
+    findings.push({ check: 'open', level: 'problem', detail: error instanceof Error ? error.message : String(error), advice: AGAIN });
+    return done(error instanceof MemoryConfigError ? EXIT.usage : EXIT.connection);
+  }
+  return done();
+}
+
+function print(out: Output, findings: readonly Finding[]): void {
+  const marks = { ok: out.paint('green', 'ok     '), note: out.paint('cyan', 'note   '), problem: out.paint('red', 'problem') };
+  const names = Math.max(...findings.map((f) => f.check.length));
+  const indent = ' '.repeat(names + 11);
+  for (const { check, level, detail, advice } of findings) {
+    const [first = '', ...rest] = wrap(printableLine(detail), out.width - indent.length);
+    out.line(`${marks[level]}  ${check.padEnd(names)}  ${first}`);
+    for (const line of rest) out.line(`${indent}${line}`);
+    if (advice !== undefined)
+      for (const line of wrap(`-> ${advice}`, out.width - indent.length)) out.line(`${indent}${out.paint('bold', line)}`);
+  }
+}
+
+/** Adds the command. */
+export function registerDoctor(program: Command, run: Run): void {
+  program
+    .command('doctor')
+    .description('check the configuration and the store, and say what to do')
+    .action(
+      run(async (session, _options: object) => {
+        const { out } = session;
+        const { findings, code } = await examine(session);
+        const problems = findings.filter((f) => f.level === 'problem').length;
+        if (out.json) out.value({ findings, problems });
+        else {
+          print(out, findings);
+          out.note(problems === 0 ? 'No problems.' : `${counted(problems, 'problem')}.`);
+        }
+        return code;
+      }),
+    );
+}

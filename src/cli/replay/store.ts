@@ -1,0 +1,78 @@
+/**
+ * A store to replay into, whose driver counts what is written, and whether `run()` wrote it.
+ *
+ * @module
+ */
+import { configError } from '../../memory/config.js';
+import type { StorageDriver, Write, WriteOutcome } from '../../memory/driver.js';
+import { createProvider } from '../../memory/provider.js';
+import { aroundTrips, type Operation } from '../../memory/testing/around.js';
+import type { MemoryProvider, MemoryProviderConfig } from '../../memory/types.js';
+
+/** What reached the driver. */
+export interface Tally {
+  /** Set while `run()` is at work. */
+  running: boolean;
+  /** Writes that were applied during `run()`, and the messages in them. */
+  writes: number;
+  messages: number;
+  /** Writes, removals and purges at any other time. */
+  others: number;
+}
+
+/** A store and its tally. */
+export interface ReplayStore {
+  readonly name: string;
+  readonly provider: MemoryProvider;
+  readonly tally: Tally;
+}
+
+const WRITING: ReadonlySet<Operation> = new Set(['write', 'pack', 'remove', 'purge', 'bar']);
+
+async function driverOf(config: MemoryProviderConfig, conversations: number): Promise<StorageDriver> {
+  switch (config.type) {
+    case 'memory': {
+      const { InMemoryDriver } = await import('../../memory/providers/in-memory/driver.js');
+      return new InMemoryDriver(config.maxConversations ?? conversations);
+    }
+    case 'sqlite': {
+      const { createSqliteDriver } = await import('../../memory/providers/sqlite/driver.js');
+      return createSqliteDriver({ path: config.path ?? './jaf-memory.db', durability: config.durability });
+    }
+    default:
+      throw configError(
+        config.type,
+        { operation: 'replay' },
+        { setting: 'type', expected: '"memory" or "sqlite" (others are not in this version)', value: config.type },
+      );
+  }
+}
+
+/**
+ * Opens a store. Nothing runs in its background, so that every write has a cause that can be counted.
+ *
+ * @param config - which one
+ * @param conversations - how many it must be able to hold
+ */
+export async function openReplayStore(config: MemoryProviderConfig, conversations: number): Promise<ReplayStore> {
+  const driver = await driverOf(config, conversations);
+  await driver.open();
+  const tally: Tally = { running: false, writes: 0, messages: 0, others: 0 };
+  const counted = aroundTrips(driver, async (operation, args, send) => {
+    if (!WRITING.has(operation)) return await send();
+    const byRun = tally.running && operation === 'write';
+    if (!byRun) tally.others++;
+    const answer = await send();
+    if (byRun) {
+      const [batch] = args as [readonly Write[]];
+      (answer as readonly WriteOutcome[]).forEach((outcome, index) => {
+        if (outcome.kind !== 'ok') return;
+        tally.writes++;
+        tally.messages += batch[index]?.bodies.length ?? 0;
+      });
+    }
+    return answer;
+  });
+  const { maxMessages } = config;
+  return { name: config.type, provider: createProvider(counted, maxMessages === undefined ? {} : { maxMessages }), tally };
+}
