@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { canonicalJson } from './canonical.js';
 import { MemoryAccessError, MemoryStorageError } from './errors.js';
 import { internalsOf } from './internals.js';
-import { purgeUser } from './provider.js';
+import { purgeUser } from './purging.js';
 import { describeCall } from './retry.js';
 import type { MemoryProvider } from './types.js';
 import { checkId, Problems } from './validate.js';

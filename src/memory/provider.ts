@@ -4,15 +4,16 @@
  * @module
  */
 import { Core } from './core.js';
-import type { Cursor, List, Purge, Stored, Window } from './driver.js';
-import type { StorageDriver } from './driver.js';
+import type { Cursor, Purge, StorageDriver, Stored, Window } from './driver.js';
 import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
 import { INTERNALS, type Internals } from './internals.js';
 import { Packer } from './packing.js';
-import { decodeMessages, matchesQuery, toConversation, toSnapshot } from './reads.js';
+import { PURGE_BATCH, purgeUser } from './purging.js';
+import { decodeMessages, toConversation, toSnapshot } from './reads.js';
 import { Failure, type Result, Success } from './result.js';
 import { type CallContext, describeCall } from './retry.js';
 import { checkQuery, checkRange, checkReadOptions } from './queries.js';
+import { type Reader, readOne, search, windowOf } from './search.js';
 import type {
   AppendOptions,
   ConversationMemory,
@@ -36,11 +37,7 @@ import { checkSignal, type PreparedWrite, prepareRestore, prepareWrite, receiptO
 
 /** Default of `getRecentMessages` and `getMessages`. */
 const RECENT = 50;
-/** Conversations per page with their messages, and headers only. */
-const PAGE_FULL = 32;
-const PAGE_HEADERS = 512;
-/** Conversations removed, and headers folded, per trip. */
-const PURGE_BATCH = 500;
+/** Headers folded per trip. */
 const STATS_BATCH = 5000;
 
 /**
@@ -60,12 +57,14 @@ class Provider implements MemoryProvider {
   readonly #packer: Packer;
   /** The user of a `forUser` handle. */
   readonly #scope: string | undefined;
+  readonly #reader: Reader;
   #closed = false;
 
   constructor(core: Core, packer: Packer, scope: string | undefined) {
     this.#core = core;
     this.#packer = packer;
     this.#scope = scope;
+    this.#reader = { core, scope };
   }
 
   get [INTERNALS](): Internals {
@@ -228,7 +227,7 @@ class Provider implements MemoryProvider {
     return this.#measured(call, async () => {
       checkReadOptions(call, conversationId, options);
       this.#checkUsable(call, options?.signal);
-      const stored = await this.#read(call, conversationId, windowOf(options?.messageLimit), options?.signal);
+      const stored = await readOne(this.#reader, call, conversationId, windowOf(options?.messageLimit), options?.signal);
       return stored && toConversation(stored, options?.messageLimit, call);
     });
   }
@@ -243,7 +242,7 @@ class Provider implements MemoryProvider {
       checkRange(call, conversationId, { limit }, options);
       this.#checkUsable(call, options?.signal);
       if (limit === 0) return Object.freeze([]);
-      const stored = await this.#read(call, conversationId, { kind: 'last', count: limit }, options?.signal);
+      const stored = await readOne(this.#reader, call, conversationId, { kind: 'last', count: limit }, options?.signal);
       if (!stored) return Object.freeze([]);
       const { first, next } = stored.header;
       const numbered = await decodeMessages(stored, Math.max(first, next - limit), next, call);
@@ -262,7 +261,7 @@ class Provider implements MemoryProvider {
       const { after, before, limit = RECENT } = range;
       const backward = after === undefined && before !== undefined;
       const window: Window = backward ? { kind: 'before', seq: before, limit } : { kind: 'after', seq: after ?? 0, before, limit };
-      const stored = await this.#read(call, conversationId, window, range.signal);
+      const stored = await readOne(this.#reader, call, conversationId, window, range.signal);
       if (!stored) return Object.freeze({ items: Object.freeze([]), firstSeq: 1, nextSeq: 1, hasMore: false });
       const { first, next } = stored.header;
       const start = Math.max(first, (after ?? 0) + 1);
@@ -286,7 +285,7 @@ class Provider implements MemoryProvider {
       this.#checkUsable(call, query.signal);
       const found: ConversationMemory[] = [];
       if (query.limit === 0) return Object.freeze(found);
-      for await (const stored of this.#search(call, query, 'updated', query.order === 'oldest' ? 'asc' : 'desc')) {
+      for await (const stored of search(this.#reader, call, query, 'updated', query.order === 'oldest' ? 'asc' : 'desc')) {
         found.push(await toConversation(stored, query.messageLimit, call));
       }
       return Object.freeze(found);
@@ -302,62 +301,8 @@ class Provider implements MemoryProvider {
     checkQuery(call, query);
     this.#checkUsable(call, query.signal);
     if (query.limit === 0) return;
-    for await (const stored of this.#search(call, query, 'created', query.order === 'newest' ? 'desc' : 'asc'))
+    for await (const stored of search(this.#reader, call, query, 'created', query.order === 'newest' ? 'desc' : 'asc'))
       yield await decode(stored, call);
-  }
-
-  /** The matches of a query in order, with the window it asks for. */
-  async *#search(call: CallContext, query: MemoryQuery, by: List['by'], direction: List['direction']): AsyncGenerator<Stored> {
-    const owner = this.#scope ?? query.userId;
-    if (this.#scope !== undefined && query.userId !== undefined && query.userId !== this.#scope) return;
-    const window = windowOf(query.messageLimit);
-    let toSkip = query.offset ?? 0;
-    let wanted = query.limit ?? Number.POSITIVE_INFINITY;
-    if (query.conversationId !== undefined) {
-      const stored = toSkip > 0 ? undefined : await this.#read(call, query.conversationId, window, query.signal);
-      if (stored && matchesQuery(stored.header, query, owner, call)) yield stored;
-      return;
-    }
-    // what only the layer can decide is decided on headers; bodies are read of the winners alone
-    const headersFirst = query.traceId !== undefined || query.metadata !== undefined || toSkip > 0;
-    let after: Cursor | undefined;
-    do {
-      const full = !headersFirst && window.kind !== 'none';
-      const limit = Math.min(full ? PAGE_FULL : PAGE_HEADERS, headersFirst ? PAGE_HEADERS : wanted);
-      const list: List = {
-        now: this.#core.now(),
-        by,
-        direction,
-        owner,
-        since: query.since?.getTime(),
-        until: query.until?.getTime(),
-        trace: query.traceId,
-        metadata: query.metadata && JSON.stringify(query.metadata),
-        after,
-        limit,
-        window: headersFirst ? { kind: 'none' } : window,
-      };
-      const page = await this.#core.trip(call, (trip) => this.#core.driver.list(list, trip), { signal: query.signal });
-      for (const item of page.items) {
-        if (!matchesQuery(item.header, query, owner, call)) continue;
-        if (toSkip > 0) {
-          toSkip--;
-          continue;
-        }
-        const stored = headersFirst && window.kind !== 'none' ? await this.#read(call, item.header.id, window, query.signal) : item;
-        if (!stored) continue;
-        yield stored;
-        if (--wanted <= 0) return;
-      }
-      after = page.cursor;
-    } while (after);
-  }
-
-  async #read(call: CallContext, id: string, window: Window, signal: AbortSignal | undefined): Promise<Stored | undefined> {
-    const core = this.#core;
-    const read = { id, now: core.now(), window };
-    const stored = await core.trip(call, (trip) => core.driver.read(read, trip), { signal });
-    return this.#scope === undefined || stored?.header.owner === this.#scope ? stored : undefined;
   }
 
   // --------------------------------------------------------------------------------------------- statistics and health
@@ -474,10 +419,6 @@ const DELETE_NAMES: ReadonlySet<string> = new Set(['expectedVersion', 'signal'])
 const SIGNAL_NAMES: ReadonlySet<string> = new Set(['signal']);
 const EMPTY_STATS: MemoryStats = { totalConversations: 0, totalMessages: 0, avgMessagesPerConversation: 0, totalStorageSize: 0 };
 
-function windowOf(messageLimit: number | undefined): Window {
-  return messageLimit === undefined ? { kind: 'all' } : messageLimit === 0 ? { kind: 'none' } : { kind: 'last', count: messageLimit };
-}
-
 /** Writes answer every error as a `Failure`, a defect of a driver or of ours included. */
 function asMemoryError(error: unknown, call: CallContext): MemoryError {
   if (error instanceof MemoryError) return error;
@@ -488,46 +429,4 @@ function asMemoryError(error: unknown, call: CallContext): MemoryError {
     code: 'internal',
     outcome: 'unknown',
   });
-}
-
-/**
- * Removes what a user has at the time of the call: everything up to the newest conversation that exists now.
- *
- * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure)
- * @throws MemoryConnectionError with outcome `unknown` when an answer was lost: what was removed cannot be counted then; call again
- */
-export async function purgeUser(
-  core: Core,
-  call: CallContext,
-  owner: string,
-  options: { readonly allowHold: boolean; readonly forget: boolean },
-): Promise<{ removed: number; messages: number; bytes: number }> {
-  const total = { removed: 0, messages: 0, bytes: 0 };
-  const last = await newestOf(core, call, owner);
-  if (!last && !options.forget) return total;
-  // erasure also takes what has expired and is outside every walk of visible conversations
-  const upTo: Cursor = last && !options.forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
-  let after: Cursor | undefined;
-  for (;;) {
-    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, ...options };
-    const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { repeatable: false });
-    total.removed += outcome.removed;
-    total.messages += outcome.messages;
-    total.bytes += outcome.bytes;
-    if (!outcome.more) return total;
-    after = outcome.cursor ?? after;
-  }
-}
-
-/** Where the newest conversation of a user stands in creation order. */
-async function newestOf(core: Core, call: CallContext, owner: string): Promise<Cursor | undefined> {
-  let after: Cursor | undefined;
-  do {
-    const list: List = { now: core.now(), by: 'created', direction: 'desc', owner, after, limit: 1, window: { kind: 'none' } };
-    const page = await core.trip(call, (trip) => core.driver.list(list, trip));
-    const header = page.items[0]?.header;
-    if (header) return { at: header.createdAt, id: header.id };
-    after = page.cursor;
-  } while (after);
-  return undefined;
 }

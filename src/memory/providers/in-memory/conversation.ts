@@ -72,7 +72,7 @@ export class StoredConversation {
       const body = this.#bodies[seq - this.#base];
       if (body) bodies.push({ seq, body });
     }
-    const segments = from < state.packedTo ? this.#segments.filter((s) => s.to > from && s.from < to) : [];
+    const segments = from < to && from < state.packedTo ? this.#segments.filter((s) => s.to > from && s.from < to) : [];
     return { header: state, bodies, segments };
   }
 

@@ -336,8 +336,10 @@ export class InMemoryDriver implements StorageDriver {
         total.bytes += state.bytes;
       }
       this.#drop(conversation);
-      if (forget) this.#tombstones.delete(state.id);
-      else this.#bury(buryState(state, purge.now));
+      if (forget) {
+        this.#tombstones.delete(state.id);
+        this.#forgottenUpTo = Math.max(this.#forgottenUpTo, purge.now);
+      } else this.#bury(buryState(state, purge.now));
     }
     return { ...total, more, cursor };
   }

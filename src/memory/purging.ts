@@ -1,0 +1,53 @@
+/**
+ * Removing everything a user has, batch by batch: for `clearUserConversations` and for erasure.
+ *
+ * @module
+ */
+import type { Core } from './core.js';
+import type { Cursor, List, Purge } from './driver.js';
+import type { CallContext } from './retry.js';
+
+/** Conversations removed per trip. */
+export const PURGE_BATCH = 500;
+
+/**
+ * Removes what a user has at the time of the call: everything up to the newest conversation that exists now.
+ *
+ * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure)
+ * @throws MemoryConnectionError with outcome `unknown` when an answer was lost: what was removed cannot be counted then; call again
+ */
+export async function purgeUser(
+  core: Core,
+  call: CallContext,
+  owner: string,
+  options: { readonly allowHold: boolean; readonly forget: boolean },
+): Promise<{ removed: number; messages: number; bytes: number }> {
+  const total = { removed: 0, messages: 0, bytes: 0 };
+  const last = await newestOf(core, call, owner);
+  if (!last && !options.forget) return total;
+  // erasure also takes what has expired and is outside every walk of visible conversations
+  const upTo: Cursor = last && !options.forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
+  let after: Cursor | undefined;
+  for (;;) {
+    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, ...options };
+    const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { repeatable: false });
+    total.removed += outcome.removed;
+    total.messages += outcome.messages;
+    total.bytes += outcome.bytes;
+    if (!outcome.more) return total;
+    after = outcome.cursor ?? after;
+  }
+}
+
+/** Where the newest conversation of a user stands in creation order. */
+async function newestOf(core: Core, call: CallContext, owner: string): Promise<Cursor | undefined> {
+  let after: Cursor | undefined;
+  do {
+    const list: List = { now: core.now(), by: 'created', direction: 'desc', owner, after, limit: 1, window: { kind: 'none' } };
+    const page = await core.trip(call, (trip) => core.driver.list(list, trip));
+    const header = page.items[0]?.header;
+    if (header) return { at: header.createdAt, id: header.id };
+    after = page.cursor;
+  } while (after);
+  return undefined;
+}

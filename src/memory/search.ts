@@ -1,0 +1,92 @@
+/**
+ * Reading one conversation and walking the matches of a query, for a provider or a handle limited to one user.
+ *
+ * @module
+ */
+import type { Core } from './core.js';
+import type { Cursor, List, Stored, Window } from './driver.js';
+import { matchesQuery } from './reads.js';
+import type { CallContext } from './retry.js';
+import type { MemoryQuery } from './types.js';
+
+/** Conversations per page with their messages, and headers only. */
+const PAGE_FULL = 32;
+const PAGE_HEADERS = 512;
+
+/** Who looks: a provider, or with `scope` a handle that sees only that user's conversations. */
+export interface Reader {
+  readonly core: Core;
+  readonly scope: string | undefined;
+}
+
+/** The window of a `messageLimit`: absent = all, 0 = none. */
+export function windowOf(messageLimit: number | undefined): Window {
+  return messageLimit === undefined ? { kind: 'all' } : messageLimit === 0 ? { kind: 'none' } : { kind: 'last', count: messageLimit };
+}
+
+/** One conversation with the part a window asks for; another's looks absent to a handle. */
+export async function readOne(
+  { core, scope }: Reader,
+  call: CallContext,
+  id: string,
+  window: Window,
+  signal: AbortSignal | undefined,
+): Promise<Stored | undefined> {
+  const read = { id, now: core.now(), window };
+  const stored = await core.trip(call, (trip) => core.driver.read(read, trip), { signal });
+  return scope === undefined || stored?.header.owner === scope ? stored : undefined;
+}
+
+/** The matches of a checked query in order, each with the window it asks for. */
+export async function* search(
+  reader: Reader,
+  call: CallContext,
+  query: MemoryQuery,
+  by: List['by'],
+  direction: List['direction'],
+): AsyncGenerator<Stored> {
+  const { core, scope } = reader;
+  const owner = scope ?? query.userId;
+  if (scope !== undefined && query.userId !== undefined && query.userId !== scope) return;
+  const window = windowOf(query.messageLimit);
+  let toSkip = query.offset ?? 0;
+  let wanted = query.limit ?? Number.POSITIVE_INFINITY;
+  if (query.conversationId !== undefined) {
+    const stored = toSkip > 0 ? undefined : await readOne(reader, call, query.conversationId, window, query.signal);
+    if (stored && matchesQuery(stored.header, query, owner, call)) yield stored;
+    return;
+  }
+  // what only the layer can decide is decided on headers; bodies are read of the winners alone
+  const headersFirst = query.traceId !== undefined || query.metadata !== undefined || toSkip > 0;
+  let after: Cursor | undefined;
+  do {
+    const full = !headersFirst && window.kind !== 'none';
+    const list: List = {
+      now: core.now(),
+      by,
+      direction,
+      owner,
+      since: query.since?.getTime(),
+      until: query.until?.getTime(),
+      trace: query.traceId,
+      metadata: query.metadata && JSON.stringify(query.metadata),
+      after,
+      limit: headersFirst ? PAGE_HEADERS : Math.min(full ? PAGE_FULL : PAGE_HEADERS, wanted),
+      window: headersFirst ? { kind: 'none' } : window,
+    };
+    const page = await core.trip(call, (trip) => core.driver.list(list, trip), { signal: query.signal });
+    for (const item of page.items) {
+      if (!matchesQuery(item.header, query, owner, call)) continue;
+      if (toSkip > 0) {
+        toSkip--;
+        continue;
+      }
+      const stored = headersFirst && window.kind !== 'none' ? await readOne(reader, call, item.header.id, window, query.signal) : item;
+      // between the two trips it may have gone, or begun another life under another owner
+      if (!stored || !matchesQuery(stored.header, query, owner, call)) continue;
+      yield stored;
+      if (--wanted <= 0) return;
+    }
+    after = page.cursor;
+  } while (after);
+}
