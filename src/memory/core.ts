@@ -18,6 +18,8 @@ const DEADLINE = 5000;
 const MAX_IN_FLIGHT = 10_000;
 /** Reads in microtasks before one waits for a turn of the event loop. */
 const TRIPS_PER_TURN = 256;
+/** UTF-16 units of an id that an error shows: any valid id in full. */
+const ID_SHOWN = 510;
 /** Owners whose keyed hash is kept. */
 const HASHES_KEPT = 10_000;
 
@@ -89,9 +91,10 @@ export class Core {
     }
   }
 
-  /** A context for errors. */
-  call(operation: string, id?: string): CallContext {
-    return { provider: this.driver.name, operation, id, store: this.driver };
+  /** A context for errors. What should have been an id may be anything at all: only text is shown, and not all of a long one. */
+  call(operation: string, id?: unknown): CallContext {
+    const shown = typeof id !== 'string' ? undefined : id.length > ID_SHOWN ? `${id.slice(0, ID_SHOWN)}…` : id;
+    return { provider: this.driver.name, operation, id: shown, store: this.driver };
   }
 
   /** The identity of the next write. */
