@@ -54,7 +54,9 @@ export class Core {
   constructor(driver: StorageDriver, options: ProviderOptions) {
     this.driver = driver;
     this.options = options;
-    this.now = options.clock ?? Date.now;
+    const { clock } = options;
+    // a clock with fractions (performance.timeOrigin + performance.now()) is welcome; stored times are whole
+    this.now = clock ? () => Math.floor(clock()) : Date.now;
     this.#deadlines = new Deadlines(options.deadline ?? DEADLINE);
     this.#queue = new Coalescer(
       {

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { createConversation, createInMemoryProvider, MemoryValidationError } from 'jaf/memory';
+import { createConversation, createInMemoryProvider, createSqliteProvider, MemoryValidationError, unwrap, user } from 'jaf/memory';
 import { describe, expect, it } from 'vitest';
 
 describe('what should have been an id', () => {
@@ -59,4 +59,21 @@ describe('wrong arguments of writes', () => {
     if (!result.ok) expect(result.error.message).toMatch(message);
     expect(await provider.getConversation('c')).toBeUndefined();
   });
+});
+
+it('a clock with fractions gives whole times and versions', async () => {
+  let now = 1_700_000_000_000.75;
+  for (const provider of [
+    createInMemoryProvider({ clock: () => now }),
+    await createSqliteProvider({ path: ':memory:', sweep: false, clock: () => now }),
+  ]) {
+    const { version } = unwrap(await provider.storeMessages('c', [user('a')], undefined, { ttl: 1.0005 }));
+    expect(version).toBe(1_700_000_000_000);
+    expect((await provider.getConversation('c'))?.expiresAt?.getTime()).toBe(1_700_000_001_001);
+    now += 1001;
+    expect(await provider.getConversation('c')).toBeUndefined();
+    expect(await provider.purgeExpired()).toBe(1);
+    await provider.close();
+    now -= 1001;
+  }
 });
