@@ -7,13 +7,14 @@ import { Core } from './core.js';
 import type { Cursor, Purge, StorageDriver, Stored, Window } from './driver.js';
 import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
 import { INTERNALS, type Internals } from './internals.js';
+import { resolveWindow } from './local.js';
 import { Packer } from './packing.js';
 import { PURGE_BATCH, purgeUser } from './purging.js';
-import { decodeMessages, toConversation, toSnapshot } from './reads.js';
+import { decodeMessages, toConversation, toSnapshot, windowOf } from './reads.js';
 import { Failure, type Result, Success } from './result.js';
 import { type CallContext, describeCall } from './retry.js';
 import { checkQuery, checkRange, checkReadOptions } from './queries.js';
-import { type Reader, readOne, search, windowOf } from './search.js';
+import { type Reader, readOne, search } from './search.js';
 import type {
   AppendOptions,
   ConversationMemory,
@@ -31,9 +32,9 @@ import type {
   WriteOptions,
   WriteReceipt,
 } from './types.js';
-import { checkId, checkInteger, checkOptionNames, Problems } from './validate.js';
+import { checkId, checkInteger, checkOptionNames, checkSignal, Problems } from './validate.js';
 import { dropLeadingResults } from './window.js';
-import { checkSignal, type PreparedWrite, prepareRestore, prepareWrite, receiptOf, refusal } from './writes.js';
+import { type PreparedWrite, prepareRestore, prepareWrite, receiptOf, refusal } from './writes.js';
 
 /** Default of `getRecentMessages` and `getMessages`. */
 const RECENT = 50;
@@ -242,10 +243,10 @@ class Provider implements MemoryProvider {
       checkRange(call, conversationId, { limit }, options);
       this.#checkUsable(call, options?.signal);
       if (limit === 0) return Object.freeze([]);
-      const stored = await readOne(this.#reader, call, conversationId, { kind: 'last', count: limit }, options?.signal);
+      const window = windowOf(limit);
+      const stored = await readOne(this.#reader, call, conversationId, window, options?.signal);
       if (!stored) return Object.freeze([]);
-      const { first, next } = stored.header;
-      const numbered = await decodeMessages(stored, Math.max(first, next - limit), next, call);
+      const numbered = await decodeMessages(stored, window, call);
       return Object.freeze(dropLeadingResults(numbered.map((n) => n.message)));
     });
   }
@@ -264,16 +265,13 @@ class Provider implements MemoryProvider {
       const stored = await readOne(this.#reader, call, conversationId, window, range.signal);
       if (!stored) return Object.freeze({ items: Object.freeze([]), firstSeq: 1, nextSeq: 1, hasMore: false });
       const { first, next } = stored.header;
-      const start = Math.max(first, (after ?? 0) + 1);
-      const end = Math.max(backward ? first : start, Math.min(next, before ?? next));
-      const from = backward ? Math.max(first, end - limit) : start;
-      const to = backward ? end : Math.min(end, start + limit);
-      const items = await decodeMessages(stored, from, Math.max(from, to), call);
+      const { from, to } = resolveWindow(stored.header, window);
+      const items = await decodeMessages(stored, window, call);
       return Object.freeze({
         items: Object.freeze(items.map((item) => Object.freeze(item))),
         firstSeq: first,
         nextSeq: next,
-        hasMore: backward ? from > first : to < end,
+        hasMore: backward ? from > first : to < Math.min(next, before ?? next),
       });
     });
   }

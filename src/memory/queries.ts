@@ -4,8 +4,7 @@
  * @module
  */
 import { type CallContext, describeCall } from './retry.js';
-import { checkDate, checkId, checkInteger, checkMetadata, checkOptionNames, kindOf, Problems } from './validate.js';
-import { checkSignal } from './writes.js';
+import { checkDate, checkId, checkInteger, checkMetadata, checkOptionNames, checkSignal, kindOf, Problems } from './validate.js';
 
 const QUERY_NAMES: ReadonlySet<string> = new Set([
   'conversationId',

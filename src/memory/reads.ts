@@ -4,8 +4,9 @@
  * @module
  */
 import { DamagedError, decodeMessage, decodeMetadata } from './codec.js';
-import type { Header, Stored } from './driver.js';
+import type { Header, Stored, Window } from './driver.js';
 import { MemoryStorageError } from './errors.js';
+import { resolveWindow } from './local.js';
 import { markStored } from './origin.js';
 import { type CallContext, describeCall } from './retry.js';
 import { unpackSegment } from './segment.js';
@@ -18,13 +19,21 @@ export interface Numbered {
   readonly message: Message;
 }
 
+/** The window of a `messageLimit`: absent = all, 0 = none. */
+export function windowOf(messageLimit: number | undefined): Window {
+  return messageLimit === undefined ? { kind: 'all' } : messageLimit === 0 ? { kind: 'none' } : { kind: 'last', count: messageLimit };
+}
+
 /**
- * Decodes the messages `[from, to)` of what a driver read.
+ * Decodes the messages of a window that a driver read.
  *
+ * @param stored - what it answered
+ * @param window - what it was asked for
  * @throws MemoryStorageError (`corrupt`) naming the conversation and the sequence
  */
-export async function decodeMessages(stored: Stored, from: number, to: number, call: CallContext): Promise<Numbered[]> {
+export async function decodeMessages(stored: Stored, window: Window, call: CallContext): Promise<Numbered[]> {
   const { header } = stored;
+  const { from, to } = resolveWindow(header, window);
   const out: Numbered[] = [];
   const decode = (seq: number, body: Stored['bodies'][number]['body']): void => {
     if (seq < from || seq >= to) return;
@@ -87,8 +96,7 @@ function metadataOf(header: Header, call: CallContext): Metadata {
  */
 export async function toConversation(stored: Stored, messageLimit: number | undefined, call: CallContext): Promise<ConversationMemory> {
   const { header } = stored;
-  const from = messageLimit === undefined ? header.first : Math.max(header.first, header.next - messageLimit);
-  const numbered = await decodeMessages(stored, from, header.next, call);
+  const numbered = await decodeMessages(stored, windowOf(messageLimit), call);
   const messages = numbered.map((n) => n.message);
   return Object.freeze({
     conversationId: header.id,

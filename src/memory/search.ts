@@ -5,7 +5,7 @@
  */
 import type { Core } from './core.js';
 import type { Cursor, List, Stored, Window } from './driver.js';
-import { matchesQuery } from './reads.js';
+import { matchesQuery, windowOf } from './reads.js';
 import type { CallContext } from './retry.js';
 import type { MemoryQuery } from './types.js';
 
@@ -17,11 +17,6 @@ const PAGE_HEADERS = 512;
 export interface Reader {
   readonly core: Core;
   readonly scope: string | undefined;
-}
-
-/** The window of a `messageLimit`: absent = all, 0 = none. */
-export function windowOf(messageLimit: number | undefined): Window {
-  return messageLimit === undefined ? { kind: 'all' } : messageLimit === 0 ? { kind: 'none' } : { kind: 'last', count: messageLimit };
 }
 
 /** One conversation with the part a window asks for; another's looks absent to a handle. */

@@ -82,6 +82,15 @@ export function checkDate(path: string, value: unknown, problems: Problems): voi
   if (Number.isNaN(value.getTime())) problems.add(path, 'expected a valid Date, got an invalid one');
 }
 
+/** Checks an `AbortSignal`, structurally: it may come from another realm. */
+export function checkSignal(path: string, value: unknown, problems: Problems): void {
+  if (value === undefined) return;
+  const { aborted, addEventListener } = (value ?? {}) as { aborted?: unknown; addEventListener?: unknown };
+  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
+    problems.add(path, `expected an AbortSignal, got ${kindOf(value)}`);
+  }
+}
+
 /**
  * Checks that JSON can hold a value without losing anything: no NaN, Infinity, bigint, function, symbol, class instance
  * or cycle. `undefined` in an object is dropped, as JSON does.

@@ -10,7 +10,18 @@ import type { Body, RemoveOutcome, Write, WriteOutcome, WriterMark } from './dri
 import { MemoryAccessError, MemoryConflictError, type MemoryError, MemoryNotFoundError, MemoryStorageError } from './errors.js';
 import { type CallContext, describeCall } from './retry.js';
 import type { AppendOptions, ConversationSnapshot, MessageInput, ProviderOptions, WriteReceipt } from './types.js';
-import { checkDate, checkId, checkInteger, checkMessage, checkMetadata, checkOptionNames, checkTtl, kindOf, Problems } from './validate.js';
+import {
+  checkDate,
+  checkId,
+  checkInteger,
+  checkMessage,
+  checkMetadata,
+  checkOptionNames,
+  checkSignal,
+  checkTtl,
+  kindOf,
+  Problems,
+} from './validate.js';
 
 /** What a provider or handle adds to every write. */
 export interface WriteScope {
@@ -181,15 +192,6 @@ function checkWriteOptions(options: AppendOptions, problems: Problems): void {
 
 function checkFlag(path: string, value: unknown, problems: Problems): void {
   if (value !== undefined && typeof value !== 'boolean') problems.add(path, `expected true or false, got ${kindOf(value)}`);
-}
-
-/** Checks an `AbortSignal`, structurally: it may come from another realm. */
-export function checkSignal(path: string, value: unknown, problems: Problems): void {
-  if (value === undefined) return;
-  const { aborted, addEventListener } = (value ?? {}) as { aborted?: unknown; addEventListener?: unknown };
-  if (typeof aborted !== 'boolean' || typeof addEventListener !== 'function') {
-    problems.add(path, `expected an AbortSignal, got ${kindOf(value)}`);
-  }
 }
 
 function agreedOwner(option: string | undefined, inMetadata: string | undefined, problems: Problems): string | undefined {
