@@ -39,13 +39,14 @@ export function segmentLength(bodies: readonly Body[]): number {
 
 /**
  * Packs consecutive bodies. Layout before compression: the lengths of the texts as one line, then the texts end to end;
- * behind the mark stand 4 bytes of CRC-32.
+ * behind the mark stand 4 bytes of CRC-32. As text, each body is a line (JSON text has no line breaks, so SQL can cut it
+ * too), and the CRC-32 is written in 7 digits of base 36.
  *
  * @param bodies - consecutive bodies
  * @param form - what the driver stores
  */
 export async function packSegment(bodies: readonly Body[], form: 'deflate' | 'text'): Promise<Uint8Array | string> {
-  const plain = `${bodies.map((b) => b.text.length).join(' ')}\n${bodies.map((b) => b.text).join('')}`;
+  const plain = `${bodies.map((b) => b.text.length).join(' ')}\n${bodies.map((b) => b.text).join(form === 'text' ? '\n' : '')}`;
   if (form === 'text') return MARK_TEXT + crc32(plain).toString(36).padStart(7, '0') + plain;
   const packed = await deflate(plain);
   const out = Buffer.allocUnsafe(packed.length + 5);
@@ -68,13 +69,14 @@ export async function unpackSegment(segment: Segment): Promise<Body[]> {
   const lengths = plain.slice(0, cut).split(' ').map(Number);
   if (cut < 0 || lengths.length !== segment.to - segment.from) throw new DamagedError('segment holds another number of messages');
   const bodies: Body[] = [];
+  const between = typeof segment.data === 'string' ? 1 : 0;
   let at = cut + 1;
   for (const length of lengths) {
     const text = plain.slice(at, at + length);
-    at += length;
+    at += length + between;
     bodies.push({ text, bytes: Buffer.byteLength(text) });
   }
-  if (at !== plain.length) throw new DamagedError('segment has another length');
+  if (at - between !== plain.length) throw new DamagedError('segment has another length');
   return bodies;
 }
 
