@@ -6,6 +6,7 @@
  * @module
  */
 import { MemoryConfigError } from './errors.js';
+import { isStoreName, NAME_FORM } from './providers/postgres/names.js';
 import type { InMemoryConfig, PostgresConfig, ProviderOptions, RedisConfig, SqliteConfig } from './types.js';
 import { mergePostgresUrl, mergeRedisUrl } from './url.js';
 
@@ -217,8 +218,6 @@ const redisRules: Rules<RedisConfig> = {
       isObject(value) && hasOnly(value, 'count', 'timeout') && integer(1).test(value['count']) && integer(1).test(value['timeout']),
   },
 };
-/** A name for an identifier of PostgreSQL: 63 bytes is its limit; leaves room for `_documents`. */
-const identifier = (value: string): boolean => value !== '' && !value.includes('\0') && Buffer.byteLength(value) <= 48;
 const postgresRules: Rules<PostgresConfig> = {
   ...providerRules,
   connectionString: text('a URL such as postgresql://user:password@localhost:5432/jaf', true),
@@ -229,10 +228,10 @@ const postgresRules: Rules<PostgresConfig> = {
   password: text('a password', true),
   ssl: tls('ssl'),
   tableName: {
-    expected: 'the name of a table, or schema.table, of at most 48 bytes each',
-    test: (value) => typeof value === 'string' && value.split('.').length <= 2 && value.split('.').every(identifier),
+    expected: `the name of a table, or schema.table, ${NAME_FORM} each`,
+    test: (value) => typeof value === 'string' && value.split('.').length <= 2 && value.split('.').every(isStoreName),
   },
-  schema: { expected: 'the name of a schema, at most 48 bytes', test: (value) => typeof value === 'string' && identifier(value) },
+  schema: { expected: `the name of a schema, ${NAME_FORM}`, test: (value) => typeof value === 'string' && isStoreName(value) },
   maxConnections: integer(1),
   poolMinSize: integer(0),
   poolMaxSize: integer(1),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkPostgresConfig, checkProviderOptions, checkRedisConfig, configError, nearestName } from './config.js';
+import { checkProviderOptions, checkRedisConfig, configError, nearestName } from './config.js';
 import { type Env, readMemoryEnv } from './env.js';
 import { MemoryConfigError } from './errors.js';
 import type {
@@ -132,13 +132,26 @@ export async function createRedisProvider(config: RedisConfig, _client?: NodeRed
 }
 
 /**
- * Makes a PostgreSQL provider. Not in this version: checks the configuration and rejects.
+ * Opens (and creates, where there is none) a conversation store in a PostgreSQL database (13 or newer). Any number of
+ * processes and servers may share it. Needs the package `pg`.
+ *
+ * Connections: by `connectionString`, by its parts, or through a client that is passed in. A `Pool` is shared with the
+ * caller. A `Client` or `PoolClient` is borrowed: statements run on it one at a time, inside the caller's transaction if
+ * one is open (and roll back with it), nothing is repeated, batched, swept or migrated. What is passed in stays open when
+ * the provider is closed.
+ *
+ * Unless `sweep` is false, what has expired is removed every `sweep.every` seconds (default 60) in the background. Events:
+ * `swept` (with `conversations`, those that had expired) when something was removed, `sweep_failed` (with the error's `code`).
  *
  * @param config - see {@link PostgresConfig}
- * @param _client - a pool or client of the `pg` package; it stays open when the provider is closed
- * @throws MemoryConfigError always; for a bad field it names the field
+ * @param client - a `Pool`, `Client` or `PoolClient` of the `pg` package
+ * @throws MemoryConfigError naming the setting: a bad value, a schema from a newer version (`schema_newer`), a right the
+ * role lacks, no `pg` package (`missing_peer`); MemoryConnectionError when the server cannot be reached
+ * @example
+ * await using provider = await createPostgresProvider({ connectionString: 'postgresql://app:secret@db.example/app?sslmode=verify-full' });
+ * unwrap(await provider.appendMessages('chat-1', [user('Hello')], {}, { createIfMissing: true }));
  */
-export async function createPostgresProvider(config: PostgresConfig, _client?: PgLike): Promise<MemoryProvider> {
-  checkPostgresConfig(config);
-  throw notYet('createPostgresProvider', 'postgres', 'PostgreSQL');
+export async function createPostgresProvider(config: PostgresConfig, client?: PgLike): Promise<MemoryProvider> {
+  const { createPostgresProvider: create } = await import('./providers/postgres/index.js');
+  return await create(config, client);
 }

@@ -227,7 +227,7 @@ describe('PostgreSQL', () => {
 
   it.each([
     ['connectionString', ['mysql://h', 'host=localhost', 'postgres://u:a#b@h/d', 'postgres://u:p@h:x/d']],
-    ['tableName', ['', 'a.b.c', '.x', 'x'.repeat(49), 5]],
+    ['tableName', ['', 'a.b.c', '.x', 'x'.repeat(49), 5, 'a b', 'x"; DROP TABLE y; --', '1st', 'a.b c']],
     ['poolMinSize', [-1, 11]],
     ['poolMaxSize', [0, '5']],
     ['layout', ['wide']],

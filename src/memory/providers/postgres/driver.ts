@@ -1,0 +1,198 @@
+/**
+ * The PostgreSQL driver: opens a store, finds its layout, and hands the operations to it.
+ *
+ * @module
+ */
+import type {
+  Classified,
+  DriverCapabilities,
+  DriverHealth,
+  List,
+  Pack,
+  PackOutcome,
+  Page,
+  Purge,
+  PurgeOutcome,
+  Read,
+  Remove,
+  RemoveOutcome,
+  StatsPage,
+  StatsQuery,
+  StorageDriver,
+  Stored,
+  StoreInfo,
+  Trip,
+  Write,
+  WriteOutcome,
+} from '../../driver.js';
+import { MemoryConfigError, MemoryError } from '../../errors.js';
+import type { PgLike, PostgresConfig } from '../../types.js';
+import { BorrowedConnection, type Connections, isPool, loadPg, poolConfig, PooledConnections } from './client.js';
+import { DocumentLayout } from './document.js';
+import { openDocuments } from './document-open.js';
+import { classify } from './failures.js';
+import type { Layout } from './layout.js';
+import { checkSchema, migrate } from './migrate.js';
+import { type StoreNames, storeNames, tableOf, tablesOf } from './names.js';
+import { textOf } from './records.js';
+import { RowsLayout } from './rows.js';
+import { Statements } from './statements.js';
+
+/** Default deadline of a call in ms. */
+const DEADLINE = 5000;
+/** Milliseconds opening may take when the schema has to be made, or another process makes it. */
+const MIGRATE_MS = 60_000;
+
+/**
+ * Makes a PostgreSQL driver. Nothing is connected yet.
+ *
+ * @param config - checked
+ * @param client - a `Pool` (shared with the caller), or a `Client` or `PoolClient` (lent by the caller)
+ * @throws MemoryConfigError naming the setting
+ */
+export function createPostgresDriver(config: PostgresConfig, client?: PgLike): StorageDriver {
+  return new PostgresDriver(config, client);
+}
+
+class PostgresDriver implements StorageDriver {
+  readonly name = 'postgres';
+  readonly contract = 1;
+  readonly capabilities: DriverCapabilities;
+  readonly #config: PostgresConfig;
+  readonly #client: PgLike | undefined;
+  readonly #names: StoreNames;
+  readonly #deadline: number;
+  #open: { readonly connections: Connections; readonly layout: Layout; readonly info: StoreInfo } | undefined;
+  #opening: Promise<StoreInfo> | undefined;
+
+  constructor(config: PostgresConfig, client: PgLike | undefined) {
+    this.#config = config;
+    this.#client = client;
+    this.#names = storeNames(config.tableName, config.schema);
+    this.#deadline = config.deadline ?? DEADLINE;
+    this.capabilities = {
+      durability: 'power',
+      shared: true,
+      segments: 'text',
+      batchCreations: false,
+      ...(client && !isPool(client) ? { borrowed: true } : {}),
+    };
+  }
+
+  // -------------------------------------------------------------------------------------------------- open and close
+
+  open(): Promise<StoreInfo> {
+    this.#opening ??= this.#openNow().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  async #openNow(): Promise<StoreInfo> {
+    const connections = await this.#connect();
+    try {
+      await connections.warmUp({ timeout: this.#deadline });
+      const { layout } = this.#config;
+      const prepare = connections.borrowed ? checkSchema : migrate;
+      const { shape, ...info } = await connections.session(
+        async (query) => {
+          const found = await openDocuments(query, this.#names, layout, !connections.borrowed);
+          if (!found) await prepare(query, this.#names);
+          const [row] = await query(`SELECT value FROM ${tableOf(this.#names, 'settings')} WHERE name = 'key'`);
+          if (typeof row?.['value'] === 'string') return { key: row['value'], shape: found };
+          throw new MemoryConfigError(
+            `createPostgresProvider "tableName": the store has lost its key (table ${tableOf(this.#names, 'settings')}). Restore a backup of that table.`,
+            { provider: 'postgres', setting: 'tableName' },
+          );
+        },
+        { timeout: Math.max(this.#deadline, MIGRATE_MS) },
+      );
+      this.#open = {
+        connections,
+        layout: shape ? new DocumentLayout(connections, this.#names, shape) : new RowsLayout(connections, this.#names),
+        info,
+      };
+      return info;
+    } catch (error) {
+      await connections.close();
+      throw error;
+    }
+  }
+
+  async #connect(): Promise<Connections> {
+    const prepared = this.#config.preparedStatements ?? true;
+    const client = this.#client;
+    if (client) return isPool(client) ? new PooledConnections(client, prepared) : new BorrowedConnection(client, prepared);
+    const { Pool } = await loadPg();
+    const make = (limits: boolean): InstanceType<typeof Pool> => new Pool(poolConfig(this.#config, this.#deadline, limits));
+    return new PooledConnections(make(prepared), prepared, { min: this.#config.poolMinSize ?? 0, without: () => make(false) });
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined); // whoever opened has that error
+    const open = this.#open;
+    this.#open = undefined;
+    this.#opening = undefined;
+    await open?.connections.close();
+  }
+
+  get #layout(): Layout {
+    if (!this.#open) throw new Error('the driver is not open');
+    return this.#open.layout;
+  }
+
+  classify(error: unknown): Classified {
+    return error instanceof MemoryError ? { kind: 'config', reason: error.message } : classify(error);
+  }
+
+  async ping(trip: Trip): Promise<DriverHealth> {
+    if (!this.#open) throw new Error('the driver is not open');
+    const { connections } = this.#open;
+    const [row] = await connections.run(new Statements(this.#names).get('ping'), [tablesOf(this.#names)], trip);
+    const warnings = [
+      ...(row?.['fsync'] === 'off' ? ['fsync is off: a crash of the server’s machine may destroy the database; turn it on'] : []),
+      ...(row?.['commit'] === 'off' ? ['synchronous_commit is off: a crash of the server loses acknowledged writes; turn it on'] : []),
+      ...(row?.['standby'] === true ? ['the server is a read-only standby: writes will fail; connect to the primary'] : []),
+    ];
+    return {
+      message: `PostgreSQL ${textOf(row?.['version'])}, table ${tableOf(this.#names)}`,
+      metrics: { ...connections.metrics(), memoryUsage: Number(row?.['size']) },
+      ...(warnings.length > 0 ? { warnings } : {}),
+    };
+  }
+
+  // ------------------------------------------------------------------------------------------------------- operations
+
+  async write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
+    return this.#layout.write(batch, trip);
+  }
+
+  async pack(pack: Pack, trip: Trip): Promise<PackOutcome> {
+    return this.#layout.pack(pack, trip);
+  }
+
+  async read(read: Read, trip: Trip): Promise<Stored | undefined> {
+    return this.#layout.read(read, trip);
+  }
+
+  async list(list: List, trip: Trip): Promise<Page> {
+    return this.#layout.list(list, trip);
+  }
+
+  async stats(query: StatsQuery, trip: Trip): Promise<StatsPage> {
+    return this.#layout.stats(query, trip);
+  }
+
+  async remove(remove: Remove, trip: Trip): Promise<RemoveOutcome> {
+    return this.#layout.remove(remove, trip);
+  }
+
+  async purge(purge: Purge, trip: Trip): Promise<PurgeOutcome> {
+    return this.#layout.purge(purge, trip);
+  }
+
+  async bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
+    return this.#layout.bar(ownerHash, until, trip);
+  }
+}

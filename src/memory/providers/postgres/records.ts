@@ -1,0 +1,213 @@
+/**
+ * What statements take and answer, and the values they stand for.
+ *
+ * @module
+ */
+import type { Extent, Header, Receipt, Remove, RemoveOutcome, Segment, Stored, Window, Write, WriteOutcome } from '../../driver.js';
+import { escapeJson, unescapeJson } from './escape.js';
+
+/** A row of an answer; numbers may come as strings, as numbers or as bigints, depending on the client's parsers. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** A column that is a text, as far as anybody knows; for error texts and ids. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** The item of sql/write.sql for a write; `n` is its place in the batch. */
+export function itemOf(write: Write, n: number): object {
+  const { restore, operation } = write;
+  let size = 0;
+  for (const body of write.bodies) size += body.bytes;
+  return {
+    n,
+    id: write.id,
+    kind: write.kind,
+    now: write.now,
+    writer: write.writer.id,
+    counter: write.writer.counter,
+    retry: write.retry,
+    scoped: write.scoped,
+    named: write.owner,
+    owner_hash: write.ownerHash,
+    new_trace: write.trace,
+    creates: write.create,
+    expected: write.expectedVersion,
+    op: operation?.hash,
+    digest: operation?.digest,
+    count: write.bodies.length,
+    size,
+    ...(write.metadata === undefined ? {} : { patch: escapeJson(write.metadata), patch_bytes: Buffer.byteLength(write.metadata) }),
+    set_hold: write.hold,
+    set_ttl: write.ttl === null ? 0 : write.ttl,
+    default_ttl: write.defaultTtl,
+    keep: write.maxMessages,
+    on_conflict: restore?.onConflict,
+    r_created: restore?.createdAt,
+    r_updated: restore?.updatedAt,
+    r_expires: restore?.expiresAt,
+    r_first: restore?.firstSeq,
+  };
+}
+
+/** The parameters of sql/append.sql. */
+export function appendOf(write: Write): readonly unknown[] {
+  const texts: string[] = [];
+  let size = 0;
+  for (const { text, bytes } of write.bodies) {
+    texts.push(text);
+    size += bytes;
+  }
+  const { id, now, writer, scoped, owner, trace, defaultTtl, maxMessages, ownerHash } = write;
+  const values = [id, now, writer.id, writer.counter, scoped, owner, trace, defaultTtl, maxMessages, texts, texts.length, size];
+  return ownerHash === undefined ? values : [...values, ownerHash];
+}
+
+/** The item of sql/remove.sql. */
+export function removalOf(remove: Remove): object {
+  return {
+    id: remove.id,
+    now: remove.now,
+    writer: remove.writer.id,
+    counter: remove.writer.counter,
+    retry: remove.retry,
+    scoped: remove.scoped,
+    named: remove.owner,
+    expected: remove.expectedVersion,
+  };
+}
+
+/** The outcome a row of sql/write.sql stands for; `full`: to be sent again with `discard`. */
+export function outcomeOf(row: Row): WriteOutcome | { readonly kind: 'full' } {
+  const kind = row['outcome'] as WriteOutcome['kind'] | 'full';
+  switch (kind) {
+    case 'ok':
+      return { kind, receipt: receiptOf(row), extent: extentOf(row), trimmed: Number(row['trimmed']) };
+    case 'repeated':
+    case 'duplicate':
+    case 'skipped':
+      return { kind, receipt: receiptOf(row) };
+    case 'conflict':
+      return { kind, actualVersion: Number(row['version']) };
+    default:
+      return { kind };
+  }
+}
+
+/** The outcome the one row of sql/append.sql stands for. */
+export function appendedOf(row: Row): WriteOutcome {
+  return { kind: 'ok', receipt: receiptOf(row), extent: extentOf(row), trimmed: 0 };
+}
+
+function extentOf(row: Row): Extent {
+  return { epoch: Number(row['epoch']), first: Number(row['first']), next: Number(row['next']), packedTo: Number(row['packed']) };
+}
+
+function receiptOf(row: Row): Receipt {
+  return { version: Number(row['version']), messageCount: Number(row['messages']), created: row['created'] === true };
+}
+
+/** The outcome a row of sql/remove.sql stands for. */
+export function removalOutcomeOf(row: Row): RemoveOutcome {
+  const kind = row['outcome'] as RemoveOutcome['kind'];
+  return kind === 'conflict' ? { kind, actualVersion: Number(row['version']) } : { kind };
+}
+
+/** The parameters $1 to $4 of a read. */
+export function windowOf(window: Window): readonly (string | number | null)[] {
+  switch (window.kind) {
+    case 'none':
+    case 'all':
+      return [window.kind, null, null, null];
+    case 'last':
+      return [window.kind, window.count, null, null];
+    case 'after':
+      return [window.kind, window.seq, window.before ?? null, window.limit];
+    case 'before':
+      return [window.kind, window.seq, null, window.limit];
+  }
+}
+
+type HeaderTuple = readonly [
+  id: string,
+  owner: string | null,
+  trace: string | null,
+  epoch: number,
+  version: number,
+  createdAt: number,
+  updatedAt: number,
+  ttl: number | null,
+  expiresAt: number | null,
+  hold: boolean,
+  first: number,
+  next: number,
+  packedTo: number,
+  bytes: number,
+];
+
+function headerOf(tuple: HeaderTuple, metadata: string): Header {
+  const [id, owner, trace, epoch, version, createdAt, updatedAt, ttl, expiresAt, hold, first, next, packedTo, bytes] = tuple;
+  return {
+    id,
+    owner: owner ?? undefined,
+    trace: trace ?? undefined,
+    epoch,
+    version,
+    createdAt,
+    updatedAt,
+    ttl: ttl === null ? undefined : ttl === 0 ? null : ttl,
+    expiresAt: expiresAt ?? undefined,
+    hold,
+    first,
+    next,
+    packedTo,
+    bytes,
+    // jsonb writes blanks, and numbers in full
+    metadata: metadata === '{}' ? metadata : JSON.stringify(JSON.parse(unescapeJson(metadata))),
+  };
+}
+
+/** Where a list ended: rows looked at, whether it found more than it gave, and the place to continue behind. */
+export type ListEnd = readonly [looked: number, foundMore: boolean, at: number | null, id: string | null];
+
+interface Collected {
+  readonly header: Header;
+  readonly bodies: { seq: number; body: { text: string; bytes: number } }[];
+  readonly segments: Segment[];
+}
+
+/**
+ * Puts the rows of a read together.
+ *
+ * @param rows - of sql/read.sql
+ * @returns the conversations in their order; for a list also where it ended
+ */
+export function collect(rows: readonly Row[]): { readonly items: readonly Stored[]; readonly end: ListEnd | undefined } {
+  const byPlace = new Map<number, Collected>();
+  let end: ListEnd | undefined;
+  for (const row of rows) {
+    const at = Number(row['at']);
+    const text = row['text'] as string;
+    const extra = row['header'] as string | null;
+    if (at < 0) {
+      end = JSON.parse(extra ?? '') as ListEnd;
+    } else if (row['seq'] === null) {
+      byPlace.set(at, { header: headerOf(JSON.parse(extra ?? '') as HeaderTuple, text), bodies: [], segments: [] });
+    } else {
+      const seq = Number(row['seq']);
+      const collected = byPlace.get(at);
+      if (extra !== null) collected?.segments.push({ from: seq, to: Number(extra), data: text });
+      else collected?.bodies.push({ seq, body: { text, bytes: Buffer.byteLength(text) } });
+    }
+  }
+  const items = [...byPlace].sort(([a], [b]) => a - b).map(([, item]) => ordered(item));
+  return { items, end };
+}
+
+/** SQL promises no order for the parts of a UNION ALL; in practice they come in order. */
+function ordered(item: Collected): Stored {
+  const { bodies, segments } = item;
+  if (bodies.some((b, i) => i > 0 && b.seq < (bodies[i - 1]?.seq ?? 0))) bodies.sort((a, b) => a.seq - b.seq);
+  if (segments.some((s, i) => i > 0 && s.from < (segments[i - 1]?.from ?? 0))) segments.sort((a, b) => a.from - b.from);
+  return item;
+}

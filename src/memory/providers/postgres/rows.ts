@@ -1,0 +1,279 @@
+/**
+ * The layout `rows`: a table of headers, one of messages, one of segments. Each operation is one statement of sql/.
+ *
+ * @module
+ */
+import type {
+  Cursor,
+  List,
+  Pack,
+  PackOutcome,
+  Page,
+  Purge,
+  PurgeOutcome,
+  Read,
+  Remove,
+  RemoveOutcome,
+  StatsPage,
+  StatsQuery,
+  Stored,
+  Trip,
+  Write,
+  WriteOutcome,
+} from '../../driver.js';
+import { TOMBSTONE_MS } from '../../driver.js';
+import { compareCursors } from '../../local.js';
+import type { Connections } from './client.js';
+import { escapeJson } from './escape.js';
+import type { Layout } from './layout.js';
+import { quoteText, type StoreNames, tableOf } from './names.js';
+import { appendedOf, appendOf, collect, itemOf, outcomeOf, removalOf, removalOutcomeOf, type Row, textOf, windowOf } from './records.js';
+import { type Statement, Statements, type Variant } from './statements.js';
+
+/** Before and behind every time a Date can hold. */
+const EARLIEST: Cursor = { at: -9e15, id: '' };
+const LATEST: Cursor = { at: 9e15, id: '' };
+/** Headers one list looks at when it filters, and bytes of bodies it gives, about. */
+const SCAN = 1000;
+const PAGE_BYTES = 8_388_608;
+/** Headers one statistics page folds: about 10 ms. */
+const FOLD = 5000;
+/** Messages and segments (up to 1 MB each) one purge deletes: below 100 ms. */
+const REAP_MESSAGES = 5000;
+const REAP_SEGMENTS = 100;
+/** Conversations whose length is remembered. */
+const LENGTHS = 10_000;
+
+/** The layout `rows` of one store. */
+export class RowsLayout implements Layout {
+  readonly #connections: Connections;
+  readonly #names: StoreNames;
+  readonly #statements: Statements;
+  /** Messages of conversations with `maxMessages`, when this process last wrote to them: a guess whether the next write trims. */
+  readonly #lengths = new Map<string, number>();
+
+  constructor(connections: Connections, names: StoreNames) {
+    this.#connections = connections;
+    this.#names = names;
+    this.#statements = new Statements(names);
+  }
+
+  #run(name: string, variant: Variant, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
+    return this.#connections.run(this.#statements.get(name, variant), values, trip);
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- writes
+
+  async write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
+    const [first] = batch;
+    if (first && batch.length === 1) return [await this.#writeOne(first, trip)];
+    const [statement, values] = this.#writeStatement(batch, true, false);
+    const outcomes: WriteOutcome[] = batch.map(() => ({ kind: 'busy' }));
+    for (const row of await this.#connections.run(statement, values, trip)) {
+      const outcome = outcomeOf(row);
+      // a new life after an expiry is rare: alone it is done
+      outcomes[Number(row['n'])] = outcome.kind === 'full' ? { kind: 'busy' } : outcome;
+    }
+    return outcomes;
+  }
+
+  async #writeOne(write: Write, trip: Trip): Promise<WriteOutcome> {
+    const end = performance.now() + trip.timeout;
+    if (this.#isPlain(write)) {
+      const statement = this.#statements.get('append', { creates: write.create, barred: write.ownerHash !== undefined });
+      const [row] = await this.#connections.run(statement, appendOf(write), trip);
+      if (row) return this.#noteLength(write, appendedOf(row));
+    }
+    return this.#noteLength(write, await this.#writeFull(write, { timeout: Math.max(1, end - performance.now()) }));
+  }
+
+  /** Whether sql/append.sql is likely to do: when it does not, a trip was lost. */
+  #isPlain(write: Write): boolean {
+    const { kind, retry, operation, expectedVersion, metadata, hold, ttl, bodies, maxMessages } = write;
+    if (kind !== 'append' || retry || (operation ?? expectedVersion ?? hold) !== undefined || ttl !== undefined) return false;
+    if (metadata !== undefined && metadata !== '{}') return false;
+    return maxMessages === undefined || (this.#lengths.get(write.id) ?? maxMessages) + bodies.length <= maxMessages;
+  }
+
+  #noteLength(write: Write, outcome: WriteOutcome): WriteOutcome {
+    if (write.maxMessages === undefined || outcome.kind !== 'ok') return outcome;
+    this.#lengths.delete(write.id);
+    this.#lengths.set(write.id, outcome.receipt.messageCount);
+    const [oldest] = this.#lengths.size > LENGTHS ? this.#lengths.keys() : [];
+    if (oldest !== undefined) this.#lengths.delete(oldest);
+    return outcome;
+  }
+
+  async #writeFull(write: Write, trip: Trip): Promise<WriteOutcome> {
+    for (const discard of [false, true]) {
+      const [statement, values] = this.#writeStatement([write], false, discard);
+      const [row] = await this.#connections.run(statement, values, trip);
+      const outcome = outcomeOf(row ?? { outcome: 'again' });
+      if (outcome.kind !== 'full') return outcome;
+    }
+    return { kind: 'again' };
+  }
+
+  #writeStatement(batch: readonly Write[], inBatch: boolean, discard: boolean): [Statement, unknown[]] {
+    const bodies: string[] = [];
+    const items: number[] = [];
+    const places: number[] = [];
+    for (const [n, write] of batch.entries()) {
+      for (const [at, body] of write.bodies.entries()) {
+        bodies.push(body.text);
+        items.push(n);
+        places.push(at);
+      }
+    }
+    const statement = this.#statements.get('write', {
+      batch: inBatch,
+      creates: !inBatch && batch.some((w) => w.create),
+      operation: batch.some((w) => w.operation !== undefined),
+      discard: discard || batch.some((w) => w.kind !== 'append' || w.maxMessages !== undefined),
+    });
+    const list = batch.map(itemOf);
+    return [statement, [JSON.stringify(inBatch ? list : list[0]), bodies, items, places]];
+  }
+
+  async remove(remove: Remove, trip: Trip): Promise<RemoveOutcome> {
+    const [row] = await this.#run('remove', {}, [JSON.stringify(removalOf(remove))], trip);
+    return removalOutcomeOf(row ?? { outcome: 'busy' });
+  }
+
+  async pack(pack: Pack, trip: Trip): Promise<PackOutcome> {
+    if (typeof pack.data !== 'string') throw new TypeError('a segment must be text');
+    const [row] = await this.#run('pack', {}, [pack.id, pack.epoch, pack.from, pack.to, pack.data], trip);
+    return Number(row?.['packed']) === 1 ? 'ok' : 'stale';
+  }
+
+  async bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
+    if (this.#connections.borrowed) {
+      // it holds from the caller's commit; there is nothing to wait for inside of their transaction
+      await this.#run('barBorrowed', {}, [ownerHash, until], trip);
+      return;
+    }
+    const { text } = this.#statements.get('bar', { literals: `${ownerHash} ${until}` });
+    const literals: Readonly<Record<string, string>> = {
+      hash: quoteText(ownerHash),
+      until: String(Math.trunc(until)),
+      table: quoteText(tableOf(this.#names)),
+      wait: String(Math.max(1, Math.trunc(trip.timeout * 0.9))),
+    };
+    await this.#connections.script(
+      text.replaceAll(/\{(hash|until|table|wait)\}/g, (_, name: string) => literals[name] ?? ''),
+      trip,
+    );
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ reads
+
+  async read(read: Read, trip: Trip): Promise<Stored | undefined> {
+    return collect(await this.#run('read', {}, [...windowOf(read.window), read.id, read.now], trip)).items[0];
+  }
+
+  async list(list: List, trip: Trip): Promise<Page> {
+    const asc = list.direction === 'asc';
+    const byUpdate = list.by === 'updated';
+    // ids are never empty: (time, '') stands before everything of that time
+    const bound = asc
+      ? { at: (byUpdate ? list.since : undefined) ?? EARLIEST.at, id: '' }
+      : { at: byUpdate && list.until !== undefined ? list.until + 1 : LATEST.at, id: '' };
+    const start = list.after && compareCursors(list.after, bound) > 0 === asc ? list.after : bound;
+    const end = asc ? ((byUpdate ? list.until : undefined) ?? LATEST.at) : ((byUpdate ? list.since : undefined) ?? EARLIEST.at);
+    const filters =
+      list.trace !== undefined || list.metadata !== undefined || (!byUpdate && (list.since !== undefined || list.until !== undefined));
+    const limit = Math.min(list.limit, SCAN);
+    const scan = filters ? SCAN : limit;
+    const owner = list.owner === undefined ? [] : [list.owner];
+    const rows = await this.#run(
+      'list',
+      {
+        owner: owner.length > 0,
+        time: byUpdate ? 'updated_at' : 'created_at',
+        direction: asc ? 'ASC' : 'DESC',
+        behind: asc ? '>' : '<',
+        upto: asc ? '<=' : '>=',
+      },
+      [
+        ...windowOf(list.window),
+        list.now,
+        start.at,
+        start.id,
+        end,
+        scan,
+        limit,
+        PAGE_BYTES,
+        list.trace ?? null,
+        list.metadata === undefined ? null : escapeJson(list.metadata),
+        list.since ?? null,
+        list.until ?? null,
+        ...owner,
+      ],
+      trip,
+    );
+    const { items, end: reached } = collect(rows);
+    const [looked, foundMore, at, id] = reached ?? [0, false, null, null];
+    if ((looked < scan && !foundMore) || at === null || id === null) return { items };
+    return { items, cursor: { at, id } };
+  }
+
+  async stats(query: StatsQuery, trip: Trip): Promise<StatsPage> {
+    const { at, id } = query.after ?? EARLIEST;
+    const limit = Math.min(query.limit, FOLD);
+    const owner = query.owner === undefined ? [] : [query.owner];
+    const [row] = await this.#run('stats', { owner: owner.length > 0 }, [query.now, at, id, limit, ...owner], trip);
+    if (!row) return { conversations: 0, messages: 0, bytes: 0 };
+    const more = Number(row['looked']) >= limit;
+    return {
+      conversations: Number(row['conversations']),
+      messages: Number(row['messages']),
+      bytes: Number(row['bytes']),
+      oldest: row['oldest'] === null ? undefined : Number(row['oldest']),
+      newest: row['newest'] === null ? undefined : Number(row['newest']),
+      ...(more ? { cursor: { at: Number(row['at']), id: textOf(row['id']) } } : {}),
+    };
+  }
+
+  // ----------------------------------------------------------------------------------------------------------- purges
+
+  async purge(purge: Purge, trip: Trip): Promise<PurgeOutcome> {
+    const { now, limit } = purge;
+    switch (purge.kind) {
+      case 'expired': {
+        const owner = purge.owner === undefined ? [] : [purge.owner];
+        return this.#purge('expired', { owner: owner.length > 0 }, [now, limit, ...owner], trip);
+      }
+      case 'idle': {
+        const owner = purge.owner === undefined ? [] : [purge.owner];
+        const { at, id } = purge.after ?? EARLIEST;
+        return this.#purge('idle', { owner: owner.length > 0 }, [now, limit, at, id, purge.until, ...owner], trip);
+      }
+      case 'user': {
+        const { at, id } = purge.after ?? EARLIEST;
+        const { upTo, owner, allowHold, forget } = purge;
+        const values = [now, limit, owner, at, id, upTo.at, upTo.id, allowHold];
+        const outcome = forget
+          ? await this.#purge('forget', {}, [...values, REAP_MESSAGES, REAP_SEGMENTS], trip)
+          : await this.#purge('user', {}, values, trip);
+        // a batch that could finish no conversation continues where it began
+        return outcome.more && !outcome.cursor && purge.after ? { ...outcome, cursor: purge.after } : outcome;
+      }
+      case 'reap':
+        return this.#purge('reap', {}, [now, limit, REAP_MESSAGES, REAP_SEGMENTS, now - TOMBSTONE_MS], trip);
+    }
+  }
+
+  async #purge(name: string, variant: Variant, values: readonly unknown[], trip: Trip): Promise<PurgeOutcome> {
+    const limits = { limit: String(values[1]), messages: String(REAP_MESSAGES), segments: String(REAP_SEGMENTS) };
+    const [row] = await this.#run(name, { ...variant, ...limits }, values, trip);
+    if (!row) return { removed: 0, messages: 0, bytes: 0, more: false };
+    const more = row['more'] === true;
+    return {
+      removed: Number(row['removed']),
+      messages: Number(row['messages']),
+      bytes: Number(row['bytes']),
+      more,
+      ...(more && row['at'] !== null && row['id'] !== null ? { cursor: { at: Number(row['at']), id: textOf(row['id']) } } : {}),
+    };
+  }
+}
