@@ -1,0 +1,191 @@
+/**
+ * PostgreSQL servers for tests: private ones in temp folders, on free ports of 127.0.0.1, or the one of
+ * JAF_TEST_POSTGRES_URL (a superuser's URL; its databases are left alone but for schemas named jaf_test_…).
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { appendFileSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+
+/** A server that tests may stop, kill and start again. */
+export interface PostgresServer {
+  readonly url: string;
+  readonly port: number;
+  readonly folder: string;
+  /** Process id of the postmaster. */
+  readonly pid: number;
+  start(): Promise<void>;
+  /** Ends every process of the server with SIGKILL: what a crash is. */
+  kill(): Promise<void>;
+  /** SIGSTOP and SIGCONT for every process of the server. */
+  freeze(): void;
+  thaw(): void;
+  /** Stops it and removes its folder. */
+  destroy(): Promise<void>;
+}
+
+const INSTALL =
+  'Install a server (Debian: apt-get install postgresql; then its binaries are in /usr/lib/postgresql/<version>/bin), or set JAF_TEST_POSTGRES_URL.';
+
+function binaries(): string {
+  const root = '/usr/lib/postgresql';
+  const own = process.env['JAF_TEST_POSTGRES_BIN'];
+  const found = own
+    ? [own]
+    : existsSync(root)
+      ? readdirSync(root)
+          .sort((a, b) => Number(b) - Number(a))
+          .map((v) => join(root, v, 'bin'))
+      : [];
+  const bin = found.find((folder) => existsSync(join(folder, 'initdb')));
+  if (!bin) throw new Error(`These tests need PostgreSQL, and there is none in ${root}. ${INSTALL}`);
+  return bin;
+}
+
+/** initdb refuses root: in a container that runs as root the server runs as `postgres` or `nobody`. */
+function user(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  for (const name of ['postgres', 'nobody']) {
+    try {
+      const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, name], { stdio: ['ignore', 'pipe', 'ignore'] })));
+      if (uid !== undefined && gid !== undefined) return { uid, gid };
+    } catch {
+      // no such user: the next
+    }
+  }
+  throw new Error(
+    'PostgreSQL does not run as root, and there is neither a user "postgres" nor "nobody" to run it as. Create one (useradd postgres).',
+  );
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => (typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port'))));
+    });
+  });
+}
+
+/**
+ * Starts a private server. A commit survives SIGKILL of the server also with fsync off: it is in the system's cache.
+ *
+ * @param settings - lines for postgresql.conf
+ */
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+  const bin = binaries();
+  const as = user();
+  const folder = mkdtempSync(join(tmpdir(), 'jaf-postgres-'));
+  if (as) chownSync(folder, as.uid, as.gid);
+  const data = join(folder, 'data');
+  const port = await freePort();
+  const options = { ...as, cwd: folder, env: { ...process.env, HOME: folder, LC_ALL: 'C.UTF-8' } };
+  execFileSync(join(bin, 'initdb'), ['-D', data, '-U', 'jaf', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], {
+    ...options,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const conf = {
+    listen_addresses: "'127.0.0.1'",
+    port: String(port),
+    unix_socket_directories: "''",
+    fsync: 'off',
+    max_connections: '100',
+    shared_buffers: "'256MB'",
+    max_wal_size: "'4GB'",
+    ...settings,
+  };
+  appendFileSync(
+    join(data, 'postgresql.conf'),
+    Object.entries(conf)
+      .map(([key, value]) => `${key} = ${value}\n`)
+      .join(''),
+  );
+  const url = `postgresql://jaf@127.0.0.1:${port}/postgres?sslmode=disable`;
+  let child: ChildProcess | undefined;
+  let log = '';
+  // the postmaster's children are in sessions of their own: found by parent, not by process group
+  const pids = (): number[] => {
+    if (!child?.pid) return [];
+    let children: number[] = [];
+    try {
+      children = execFileSync('ps', ['-o', 'pid=', '--ppid', String(child.pid)], { encoding: 'utf8' })
+        .split('\n')
+        .filter((s) => s.trim() !== '')
+        .map(Number);
+    } catch {
+      // ps answers 1 when there are none
+    }
+    return [child.pid, ...children];
+  };
+  const signal = (name: NodeJS.Signals, to = pids()): void => {
+    for (const pid of to) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'ESRCH') throw error;
+      }
+    }
+  };
+  const ended = (): Promise<void> =>
+    new Promise((resolve) =>
+      !child || child.exitCode !== null || child.signalCode !== null ? resolve() : child.once('exit', () => resolve()),
+    );
+  const server: PostgresServer = {
+    url,
+    port,
+    folder,
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    async start() {
+      child = spawn(join(bin, 'postgres'), ['-D', data], { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
+      child.stderr?.on('data', (text: Buffer) => (log = (log + text.toString()).slice(-20_000)));
+      const started = child;
+      for (const end = Date.now() + 30_000; ; ) {
+        if (started.exitCode !== null) throw new Error(`PostgreSQL did not start:\n${log}`);
+        const client = new pg.Client({ connectionString: url });
+        client.on('error', () => undefined);
+        try {
+          await client.connect();
+          await client.end();
+          return;
+        } catch (error) {
+          if (Date.now() > end) throw new Error(`PostgreSQL did not start in 30 s:\n${log}`, { cause: error });
+          await sleep(20);
+        }
+      }
+    },
+    async kill() {
+      const all = pids();
+      signal('SIGKILL', all);
+      await ended();
+      // a new postmaster refuses to start while old backends are attached to the shared memory
+      for (const pid of all) {
+        while (existsSync(`/proc/${pid}/status`)) await sleep(2);
+      }
+    },
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
+    async destroy() {
+      if (child && child.exitCode === null && child.signalCode === null) {
+        signal('SIGCONT');
+        child.kill('SIGINT');
+        await ended();
+      }
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await server.start();
+  return server;
+}
+
+/** A server for tests that do not stop it: the one of JAF_TEST_POSTGRES_URL, or a private one. */
+export async function usePostgres(): Promise<{ readonly url: string; destroy(): Promise<void> }> {
+  const url = process.env['JAF_TEST_POSTGRES_URL'];
+  return url ? { url, destroy: async () => undefined } : await startPostgres();
+}
