@@ -8,7 +8,7 @@ import { readMemoryEnv } from '../memory/env.js';
 import { MemoryAbortError, MemoryConfigError, MemoryConnectionError, MemoryError, MemoryValidationError } from '../memory/errors.js';
 import { createMemoryProvider, parseProviderUrl } from '../memory/factory.js';
 import { describeProvider } from '../memory/inspect.js';
-import { lookAtFile } from '../memory/probe.js';
+import { lookAtStore } from '../memory/probe.js';
 import type { MemoryProvider, MemoryProviderConfig } from '../memory/types.js';
 import type { Output } from './output.js';
 
@@ -72,30 +72,32 @@ export class Session {
   /**
    * Opens the store; {@link close} closes it.
    *
-   * @param create - whether a SQLite file, or our tables in one, may be created; reading commands leave nothing behind
+   * @param create - whether a file or tables may be created; reading commands leave nothing behind
    * @param otherwise - what to open when nothing says which store to use (default: what the environment defaults to)
    */
   async open(create: boolean, otherwise?: MemoryProviderConfig): Promise<MemoryProvider> {
     const configured = this.config();
     const config = this.configured ? configured : (otherwise ?? configured);
     this.location = describeProvider(config).location;
-    if (!create && config.type === 'sqlite' && config.path !== ':memory:') {
-      const { state } = await lookAtFile(this.location);
-      const missing = { absent: 'there is no such file', foreign: 'there are no conversations in this file', store: '', unusable: '' }[
-        state
-      ];
-      if (missing !== '') {
-        throw new MemoryConnectionError(
-          `open "${this.location}": ${missing}. Check the path; jaf-memory chat or your program creates it.`,
-          {
-            provider: 'sqlite',
-            code: 'refused',
-          },
-        );
-      }
-    }
+    if (!create) await this.#mustExist(config);
     this.provider = await createMemoryProvider(config);
     return this.provider;
+  }
+
+  /** Reading leaves nothing behind: what opening would create is an error. */
+  async #mustExist(config: MemoryProviderConfig): Promise<void> {
+    const look = await lookAtStore(config);
+    if (look?.state !== 'absent' && look?.state !== 'foreign') return;
+    const missing =
+      config.type === 'postgres'
+        ? 'there are no tables of this name'
+        : look.state === 'absent'
+          ? 'there is no such file'
+          : 'there are no conversations in this file';
+    throw new MemoryConnectionError(
+      `open "${this.location}": ${missing}. Check the ${config.type === 'postgres' ? 'database, schema and table' : 'path'}; jaf-memory chat or your program creates it.`,
+      { provider: config.type, code: 'refused' },
+    );
   }
 
   /** Opens the store for reading and says so when it can only be empty. */

@@ -137,8 +137,8 @@ export async function createRedisProvider(config: RedisConfig, _client?: NodeRed
  *
  * Connections: by `connectionString`, by its parts, or through a client that is passed in. A `Pool` is shared with the
  * caller. A `Client` or `PoolClient` is borrowed: statements run on it one at a time, inside the caller's transaction if
- * one is open (and roll back with it), nothing is repeated, batched, swept or migrated. What is passed in stays open when
- * the provider is closed.
+ * one is open (and roll back with it); nothing is repeated, batched or swept, and inside of a transaction no table is
+ * created. What is passed in stays open when the provider is closed.
  *
  * Unless `sweep` is false, what has expired is removed every `sweep.every` seconds (default 60) in the background. Events:
  * `swept` (with `conversations`, those that had expired) when something was removed, `sweep_failed` (with the error's `code`).

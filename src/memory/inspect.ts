@@ -6,7 +6,7 @@
 import { resolve } from 'node:path';
 import { checkPostgresConfig, checkRedisConfig } from './config.js';
 import { type Env, ignoredVariables, readMemoryEnv } from './env.js';
-import { lookAtFile } from './probe.js';
+import { lookAtStore } from './probe.js';
 import type { MemoryProviderConfig } from './types.js';
 
 /** What a configuration means. Holds no credentials. */
@@ -153,7 +153,7 @@ export function describeProvider(config: MemoryProviderConfig): MemoryProviderIn
         severalProcesses: true,
         severalServers: true,
         durability: 'server',
-        available: false,
+        available: true,
         ...common,
       };
   }
@@ -184,12 +184,9 @@ const good = (message: string): ConnectionTest => ({ healthy: true, message });
 async function probeProvider(config: MemoryProviderConfig): Promise<ConnectionTest> {
   try {
     const info = describeProvider(config);
-    if (!info.available)
-      return bad(`${config.type === 'redis' ? 'Redis' : 'PostgreSQL'} is not in this version of jaf. Use sqlite or memory.`);
-    if (config.type === 'sqlite' && info.persistence) {
-      const { state, text } = await lookAtFile(info.location);
-      return state === 'unusable' ? bad(text) : good(text);
-    }
+    if (!info.available) return bad('Redis is not in this version of jaf. Use sqlite, postgres or memory.');
+    const look = await lookAtStore(config);
+    if (look) return look.state === 'unusable' || look.state === 'unreachable' ? bad(look.text) : good(look.text);
     return good(config.type === 'sqlite' ? 'SQLite in memory: ready.' : 'In-memory: ready.');
   } catch (error) {
     return bad(error instanceof Error ? error.message : String(error));

@@ -1,5 +1,5 @@
 /**
- * Looks at a SQLite file without leaving a trace: no side files, no lock, no migration.
+ * Looks at a store without leaving a trace: nothing is created, locked or migrated.
  *
  * @module
  */
@@ -8,18 +8,22 @@ import { access, open, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { MemoryError } from './errors.js';
+import type { MemoryProviderConfig } from './types.js';
 
-/** What is there: no file yet, a file without tables of ours (empty, or another program's), a store, or nothing that can be used. */
-export type FileState = 'absent' | 'foreign' | 'store' | 'unusable';
+/**
+ * What is there: no file or tables yet, a file without tables of ours (empty, or another program's), a store, or nothing that
+ * can be used. `unreachable`: nobody answered, or not us.
+ */
+export type StoreState = 'absent' | 'foreign' | 'store' | 'unusable' | 'unreachable';
 
-/** What a look at a file found. */
-export interface FileLook {
-  readonly state: FileState;
-  /** For people; with `unusable` also what to do. */
+/** What a look at a store found. */
+export interface StoreLook {
+  readonly state: StoreState;
+  /** For people; with `unusable` and `unreachable` also what to do. */
   readonly text: string;
 }
 
-const unusable = (text: string): FileLook => ({ state: 'unusable', text });
+const unusable = (text: string): StoreLook => ({ state: 'unusable', text });
 
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such folder',
@@ -36,7 +40,7 @@ function reasonOf(error: unknown): string {
 }
 
 /** Whether a database has our tables, and tables this version can read. */
-async function lookInside(file: string): Promise<FileLook> {
+async function lookInside(file: string): Promise<StoreLook> {
   const [{ loadSqlite }, { classify }, { checkOwnership }] = await Promise.all([
     import('./providers/sqlite/client.js'),
     import('./providers/sqlite/failures.js'),
@@ -74,7 +78,7 @@ async function lookInside(file: string): Promise<FileLook> {
  * @param path - of the file; not `:memory:`
  * @throws MemoryConfigError (`missing_peer`) when this Node has no SQLite
  */
-export async function lookAtFile(path: string): Promise<FileLook> {
+async function lookAtFile(path: string): Promise<StoreLook> {
   const file = resolve(path);
   const folder = dirname(file);
   try {
@@ -110,4 +114,27 @@ export async function lookAtFile(path: string): Promise<FileLook> {
     await handle.close();
   }
   return await lookInside(file);
+}
+
+/**
+ * Looks at the store a configuration means.
+ *
+ * @param config - checked or not
+ * @returns undefined for a store that exists only in its process
+ * @throws MemoryConfigError: a bad setting, or a package that is missing (`missing_peer`)
+ */
+export async function lookAtStore(config: MemoryProviderConfig): Promise<StoreLook | undefined> {
+  switch (config.type) {
+    case 'sqlite': {
+      const path = config.path ?? './jaf-memory.db';
+      return path === ':memory:' ? undefined : await lookAtFile(path);
+    }
+    case 'postgres': {
+      const { lookAtDatabase } = await import('./providers/postgres/probe.js');
+      const { type: _type, ...own } = config;
+      return await lookAtDatabase(own);
+    }
+    default:
+      return undefined;
+  }
 }

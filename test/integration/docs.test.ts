@@ -12,6 +12,7 @@ import {
   getMemoryProviderInfo,
 } from 'jaf/memory';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { usePostgres } from '../support/postgres.js';
 
 /** Milliseconds for one run of the command: about 10 s alone, several times that beside other tests. */
 const LIMIT = 240_000;
@@ -20,19 +21,28 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 /** The command of `npm run test:docs`, on the build under test. */
 function testDocs(...args: readonly string[]): { status: number | null; output: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/test-docs.mjs'), ...args], { encoding: 'utf8' });
+  const env = { ...process.env, JAF_TEST_POSTGRES_URL: postgres.url };
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/test-docs.mjs'), ...args], { encoding: 'utf8', env });
   return { status, output: stdout + stderr };
 }
 
+let postgres: Awaited<ReturnType<typeof usePostgres>>;
+beforeAll(async () => {
+  postgres = await usePostgres();
+});
+afterAll(async () => {
+  await postgres?.destroy();
+});
+
 describe('npm run test:docs', { timeout: LIMIT }, () => {
-  it.each(['memory', 'sqlite'])('every block runs on %s', (provider) => {
+  it.each(['memory', 'sqlite', 'postgres'])('every block runs on %s', (provider) => {
     const { status, output } = testDocs('--provider', provider);
     expect(output).toMatch(/^docs\/memory-system\.md:\d+ .* ok /m);
     expect(output).toMatch(/^docs\/concepts\.md:\d+ .* ok /m);
     expect({ status, output }).toEqual({ status: 0, output: expect.not.stringContaining('FAILED') as string });
   });
 
-  it.each(['redis', 'postgres'].filter((type) => getMemoryProviderInfo({ JAF_MEMORY_TYPE: type })['available'] === false))(
+  it.each(['redis'].filter((type) => getMemoryProviderInfo({ JAF_MEMORY_TYPE: type })['available'] === false))(
     'lists what has to wait for %s',
     (provider) => {
       const { status, output } = testDocs('--provider', provider);
@@ -41,6 +51,24 @@ describe('npm run test:docs', { timeout: LIMIT }, () => {
       expect(status).toBe(0);
     },
   );
+});
+
+it('without a server what needs one is not run, and says so; asked for by name it fails', { timeout: LIMIT }, () => {
+  const { JAF_TEST_POSTGRES_URL: _, ...env } = process.env;
+  const page = join(root, 'docs/providers.md');
+  const all = spawnSync(process.execPath, [join(root, 'scripts/test-docs.mjs'), join(root, 'docs/concepts.md')], { encoding: 'utf8', env });
+  expect(all.stdout).toMatch(/^not run: .*postgres \(set JAF_TEST_POSTGRES_URL/m);
+  expect(all.status).toBe(0);
+  const named = spawnSync(
+    process.execPath,
+    [join(root, 'scripts/test-docs.mjs'), '--provider', 'postgres', page, join(root, 'docs/concepts.md')],
+    {
+      encoding: 'utf8',
+      env,
+    },
+  );
+  expect(named.stdout).toMatch(/FAILED docs\/concepts\.md:\d+ on postgres: set JAF_TEST_POSTGRES_URL/);
+  expect(named.status).toBe(1);
 });
 
 describe('the test of the documents finds', { timeout: LIMIT }, () => {

@@ -288,14 +288,23 @@ describe('PostgreSQL: connections', () => {
     }
   });
 
-  it('on a lent connection nothing is created', async () => {
+  it('inside of a transaction nothing is created; outside the schema is, and the client stays usable', async () => {
     const client = new pg.Client({ connectionString: server.url });
     await client.connect();
     try {
       const schema = fresh();
-      const error = await failure(open({ schema }, client), MemoryConfigError);
-      expect(error.message).toContain('jaf-memory schema');
-      expect((await client.query('SELECT to_regnamespace($1) AS s', [schema])).rows).toEqual([{ s: null }]);
+      for (const layout of ['rows', 'document'] as const) {
+        await client.query('BEGIN');
+        const error = await failure(open({ schema, layout }, client), MemoryConfigError);
+        expect(error.message).toContain('outside of one');
+        expect((await client.query('SELECT to_regnamespace($1) AS s', [schema])).rows).toEqual([{ s: null }]);
+        await client.query('COMMIT');
+      }
+      unwrap(await (await open({ schema }, client)).storeMessages('c', [user('one')]));
+      await client.query('BEGIN');
+      unwrap(await (await open({ schema }, client)).appendMessages('c', [user('two')]));
+      await client.query('ROLLBACK');
+      expect((await (await open({ schema })).getConversation('c'))?.messageCount).toBe(1);
     } finally {
       await client.end();
     }

@@ -1,9 +1,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSqliteProvider, type Message, unwrap, user } from 'jaf/memory';
-import { describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { replayRecording } from '../../src/cli/replay/replay.js';
 import { openReplayStore } from '../../src/cli/replay/store.js';
+import { usePostgres } from '../support/postgres.js';
 import { cli, testFolder } from './cli-run.js';
 
 const call = (id: string, name: string, args: string): NonNullable<Message['tool_calls']>[number] => ({
@@ -235,6 +237,40 @@ describe('the store of a replay', () => {
     const { differences } = await replayRecording({ ...recording, metadata: {} }, store, never);
     expect(differences.map((d) => d.what).join()).toContain(expected);
     await store.provider.close();
+  });
+});
+
+describe('into PostgreSQL', () => {
+  let server: Awaited<ReturnType<typeof usePostgres>>;
+  beforeAll(async () => {
+    server = await usePostgres();
+  });
+  afterAll(async () => {
+    await server?.destroy();
+  });
+
+  it.each(['rows', 'document'])('replays without a difference into the layout %s', async (layout) => {
+    const path = process.env['JAF_TEST_DATA'] ?? file(REAL);
+    const schema = `jaf_test_replay_${process.pid}_${layout}`;
+    const env = {
+      JAF_MEMORY_TYPE: 'postgres',
+      JAF_POSTGRES_CONNECTION_STRING: server.url,
+      JAF_POSTGRES_SCHEMA: schema,
+      JAF_POSTGRES_LAYOUT: layout,
+    };
+    try {
+      const { code, stdout, stderr } = await cli(['replay', '--json', path], { env });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const { conversations, messages } = report(stdout);
+      expect(report(stdout)).toMatchObject({ stores: [{ messages, differences: [], otherWrites: 0 }] });
+      const { stdout: kept } = await cli(['stats', '--json'], { env });
+      expect(JSON.parse(kept)).toMatchObject({ totalConversations: conversations, totalMessages: messages });
+    } finally {
+      const client = new pg.Client({ connectionString: server.url });
+      await client.connect();
+      await client.query(`SET client_min_messages = warning; DROP SCHEMA IF EXISTS ${schema} CASCADE`);
+      await client.end();
+    }
   });
 });
 

@@ -5,7 +5,6 @@ import {
   createInMemoryProvider,
   createMemoryProvider,
   createMemoryProviderFromEnv,
-  createPostgresProvider,
   createRedisProvider,
   createSqliteProvider,
   type MemoryEvent,
@@ -65,10 +64,8 @@ describe('createMemoryProvider', () => {
 describe('backends that come later', () => {
   it('check their configuration first, then say that they are not in this version', async () => {
     expect(await setting(createRedisProvider({ url: 'redis://localhost' }))).toContain('not in this version');
-    expect(await setting(createPostgresProvider({ host: 'h' }))).toContain('not in this version');
     expect(await setting(createMemoryProvider('rediss://h'))).toContain('not in this version');
-    expect(await setting(createMemoryProvider('postgresql://h/d'))).toContain('not in this version');
-    expect(await setting(createMemoryProviderFromEnv({ JAF_MEMORY_TYPE: 'postgres' }))).toContain('not in this version');
+    expect(await setting(createMemoryProviderFromEnv({ JAF_MEMORY_TYPE: 'redis' }))).toContain('not in this version');
     expect(await setting(createRedisProvider({ port: 0 }))).toMatch(/^port: /);
     expect(await setting(createMemoryProvider({ type: 'postgres', connectionString: 'postgres://u:hunter2@h/d?sslmode=x' }))).toMatch(
       /^connectionString: /,

@@ -8,7 +8,7 @@ import { ignoredVariables } from '../../memory/env.js';
 import { MemoryConfigError } from '../../memory/errors.js';
 import { describeProvider, type MemoryProviderInfo } from '../../memory/inspect.js';
 import { internalsOf } from '../../memory/internals.js';
-import { lookAtFile } from '../../memory/probe.js';
+import { lookAtStore } from '../../memory/probe.js';
 import type { MemoryProvider, MemoryProviderConfig } from '../../memory/types.js';
 import type { Output } from '../output.js';
 import { EXIT, type Run, type Session } from '../session.js';
@@ -135,12 +135,13 @@ async function examine(session: Session): Promise<{ findings: Finding[]; code: n
   }
   findings.push(durability(info));
   try {
-    if (config.type === 'sqlite' && info.persistence) {
-      const { state, text } = await lookAtFile(info.location);
-      const level = state === 'unusable' ? 'problem' : state === 'store' ? 'ok' : 'note';
-      findings.push({ check: 'store', level, detail: text, ...(level === 'problem' ? { advice: AGAIN } : {}) });
+    const look = await lookAtStore(config);
+    if (look) {
+      const failed = look.state === 'unusable' || look.state === 'unreachable';
+      const level = failed ? 'problem' : look.state === 'store' ? 'ok' : 'note';
+      findings.push({ check: 'store', level, detail: look.text, ...(failed ? { advice: AGAIN } : {}) });
       // opening it would create what is not there yet
-      if (state !== 'store') return done(state === 'unusable' ? EXIT.connection : undefined);
+      if (look.state !== 'store') return done(failed ? EXIT.connection : undefined);
     }
     const provider = await session.open(false);
     // the durability finding has said it already

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { configError } from '../../memory/config.js';
+import { checkPostgresConfig, configError } from '../../memory/config.js';
 import type { StorageDriver, Write, WriteOutcome } from '../../memory/driver.js';
 import { createProvider } from '../../memory/provider.js';
 import { aroundTrips, type Operation } from '../../memory/testing/around.js';
@@ -39,11 +39,16 @@ async function driverOf(config: MemoryProviderConfig, conversations: number): Pr
       const { createSqliteDriver } = await import('../../memory/providers/sqlite/driver.js');
       return createSqliteDriver({ path: config.path ?? './jaf-memory.db', durability: config.durability });
     }
+    case 'postgres': {
+      const { createPostgresDriver } = await import('../../memory/providers/postgres/driver.js');
+      const { type: _type, ...own } = config;
+      return createPostgresDriver(checkPostgresConfig(own));
+    }
     default:
       throw configError(
         config.type,
         { operation: 'replay' },
-        { setting: 'type', expected: '"memory" or "sqlite" (others are not in this version)', value: config.type },
+        { setting: 'type', expected: '"memory", "sqlite" or "postgres" (others are not in this version)', value: config.type },
       );
   }
 }

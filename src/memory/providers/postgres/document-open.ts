@@ -8,8 +8,8 @@ import { MemoryConfigError } from '../../errors.js';
 import type { PostgresConfig } from '../../types.js';
 import type { Session } from './client.js';
 import { type Shape, shapeOf } from './document-shape.js';
-import { sqlState } from './failures.js';
-import { look } from './migrate.js';
+import { isSane, sqlState } from './failures.js';
+import { look, refuseNewer } from './migrate.js';
 import { quoteName, type StoreNames, tableOf, withNames } from './names.js';
 import { Statements } from './statements.js';
 
@@ -34,7 +34,7 @@ export function documentStatements(names: StoreNames): { readonly table: string;
  * @param query - a session
  * @param names - of the store
  * @param layout - as configured
- * @param mayCreate - false on a connection that is lent
+ * @param mayCreate - false inside of a caller's transaction
  * @returns undefined when the layout is `rows`
  * @throws MemoryConfigError saying what to do
  */
@@ -44,14 +44,13 @@ export async function openDocuments(
   layout: PostgresConfig['layout'],
   mayCreate: boolean,
 ): Promise<Shape | undefined> {
-  if (layout === 'rows') return undefined;
-  const before = await find(query, names, layout);
+  const before = await findStore(query, names, layout);
   if (before === 'rows' || before?.ready) return before === 'rows' ? undefined : before.shape;
   if (!before && layout !== 'document') return undefined;
   const { table, beside } = documentStatements(names);
   if (!mayCreate) {
     throw fail(
-      `${tableOf(names)} or the tables beside it do not exist, and on a connection that is lent nothing is created. Make the provider once with a pool or a connection string, or run: ${beside}`,
+      `${tableOf(names)} or the tables beside it do not exist, and inside of a transaction nothing is created. Make the provider once outside of one, or run: ${beside}`,
     );
   }
   await query('BEGIN');
@@ -60,7 +59,7 @@ export async function openDocuments(
     await query('SET LOCAL client_min_messages = warning');
     // the one of ./migrate.ts: a table of either layout is made by one process
     await query("SELECT pg_advisory_xact_lock(hashtextextended('jaf:migrate', 0))");
-    const found = await find(query, names, layout);
+    const found = await findStore(query, names, layout);
     if (found === 'rows')
       throw fail(`${tableOf(names)} was just made in the layout rows by another process. Set the same layout everywhere.`, 'layout');
     if (!found) {
@@ -79,22 +78,31 @@ export async function openDocuments(
     await query('COMMIT');
     return found?.shape ?? 'document';
   } catch (error) {
+    if (isSane(error) || error instanceof MemoryConfigError) await query('ROLLBACK');
     if (sqlState(error) !== '42501') throw error;
-    await query('ROLLBACK');
     throw fail(
       `the role may not create what is missing. Run as an owner: ${before ? '' : `${table} `}${beside} INSERT INTO ${tableOf(names, 'settings')} (name, value) VALUES ('key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')); and GRANT SELECT, INSERT, UPDATE, DELETE on these tables to the role.`,
     );
   }
 }
 
-/** What is there: tables of the other layout, or documents, `ready` when the tables beside them are there too. */
-async function find(
+/**
+ * What is there: tables of the other layout, or documents, `ready` when the tables beside them are there too. Writes nothing.
+ *
+ * @param query - a session
+ * @param names - of the store
+ * @param layout - as configured
+ * @returns undefined when there is nothing
+ * @throws MemoryConfigError for a table that is not ours, a newer schema, or another layout than the configured one
+ */
+export async function findStore(
   query: Session,
   names: StoreNames,
   layout: PostgresConfig['layout'],
 ): Promise<'rows' | { readonly shape: Shape; readonly ready: boolean } | undefined> {
   const { version, foreign } = await look(query, names);
   if (!foreign) {
+    refuseNewer(version, names);
     if (version > 0 && layout === 'document')
       throw fail(`${tableOf(names)} has the layout rows. Leave the setting out, or use another table.`, 'layout');
     return version > 0 ? 'rows' : undefined;
@@ -104,6 +112,12 @@ async function find(
     [tableOf(names)],
   );
   const shape = shapeOf(columns.map((row) => String(row['name'])));
+  if (shape && layout === 'rows') {
+    throw fail(
+      `${tableOf(names)} holds conversations as documents. Leave the setting out to use it as it is, or run: jaf-memory migrate --to rows`,
+      'layout',
+    );
+  }
   if (!shape) throw fail(`there is a table ${tableOf(names)} with another shape, which was not made by this package. Use another name.`);
   const [beside] = await query('SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AS ready', [
     tableOf(names, 'settings'),

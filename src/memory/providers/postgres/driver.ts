@@ -32,7 +32,7 @@ import { DocumentLayout } from './document.js';
 import { openDocuments } from './document-open.js';
 import { classify } from './failures.js';
 import type { Layout } from './layout.js';
-import { checkSchema, migrate } from './migrate.js';
+import { checkSchema, isInTransaction, migrate } from './migrate.js';
 import { type StoreNames, storeNames, tableOf, tablesOf } from './names.js';
 import { textOf } from './records.js';
 import { RowsLayout } from './rows.js';
@@ -54,6 +54,26 @@ export function createPostgresDriver(config: PostgresConfig, client?: PgLike): S
   return new PostgresDriver(config, client);
 }
 
+/** Milliseconds a call may take. */
+function deadlineOf(config: PostgresConfig): number {
+  return config.deadline ?? DEADLINE;
+}
+
+/**
+ * Connections as the configuration, or the caller's client, says. Nothing is connected yet.
+ *
+ * @param config - checked
+ * @param client - of the caller
+ * @throws MemoryConfigError (`missing_peer`)
+ */
+export async function connect(config: PostgresConfig, client?: PgLike): Promise<Connections> {
+  const prepared = config.preparedStatements ?? true;
+  if (client) return isPool(client) ? new PooledConnections(client, prepared) : new BorrowedConnection(client, prepared);
+  const { Pool } = await loadPg();
+  const make = (limits: boolean): InstanceType<typeof Pool> => new Pool(poolConfig(config, deadlineOf(config), limits));
+  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false) });
+}
+
 class PostgresDriver implements StorageDriver {
   readonly name = 'postgres';
   readonly contract = 1;
@@ -69,7 +89,7 @@ class PostgresDriver implements StorageDriver {
     this.#config = config;
     this.#client = client;
     this.#names = storeNames(config.tableName, config.schema);
-    this.#deadline = config.deadline ?? DEADLINE;
+    this.#deadline = deadlineOf(config);
     this.capabilities = {
       durability: 'power',
       shared: true,
@@ -90,15 +110,15 @@ class PostgresDriver implements StorageDriver {
   }
 
   async #openNow(): Promise<StoreInfo> {
-    const connections = await this.#connect();
+    const connections = await connect(this.#config, this.#client);
     try {
       await connections.warmUp({ timeout: this.#deadline });
       const { layout } = this.#config;
-      const prepare = connections.borrowed ? checkSchema : migrate;
       const { shape, ...info } = await connections.session(
         async (query) => {
-          const found = await openDocuments(query, this.#names, layout, !connections.borrowed);
-          if (!found) await prepare(query, this.#names);
+          const mayCreate = !connections.borrowed || !(await isInTransaction(query));
+          const found = await openDocuments(query, this.#names, layout, mayCreate);
+          if (!found) await (mayCreate ? migrate : checkSchema)(query, this.#names);
           const [row] = await query(`SELECT value FROM ${tableOf(this.#names, 'settings')} WHERE name = 'key'`);
           if (typeof row?.['value'] === 'string') return { key: row['value'], shape: found };
           throw new MemoryConfigError(
@@ -118,15 +138,6 @@ class PostgresDriver implements StorageDriver {
       await connections.close();
       throw error;
     }
-  }
-
-  async #connect(): Promise<Connections> {
-    const prepared = this.#config.preparedStatements ?? true;
-    const client = this.#client;
-    if (client) return isPool(client) ? new PooledConnections(client, prepared) : new BorrowedConnection(client, prepared);
-    const { Pool } = await loadPg();
-    const make = (limits: boolean): InstanceType<typeof Pool> => new Pool(poolConfig(this.#config, this.#deadline, limits));
-    return new PooledConnections(make(prepared), prepared, { min: this.#config.poolMinSize ?? 0, without: () => make(false) });
   }
 
   async close(): Promise<void> {

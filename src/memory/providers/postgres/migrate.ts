@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { MemoryConfigError } from '../../errors.js';
 import type { Session } from './client.js';
-import { sqlState } from './failures.js';
+import { isSane, sqlState } from './failures.js';
 import { quoteName, type StoreNames, tableOf, withNames } from './names.js';
 import { textOf } from './records.js';
 import { sql } from './sql.generated.js';
@@ -62,8 +62,12 @@ export async function look(query: Session, names: StoreNames): Promise<Found> {
   return { version: Number(ledger?.['version']), foreign: false };
 }
 
-/** @throws MemoryConfigError (`schema_newer`) */
-function refuseNewer(version: number, names: StoreNames): number {
+/**
+ * The version, when this package can work with it.
+ *
+ * @throws MemoryConfigError (`schema_newer`)
+ */
+export function refuseNewer(version: number, names: StoreNames): number {
   if (version <= SCHEMA_VERSION) return version;
   throw fail(
     `the tables of ${tableOf(names)} were made by a newer version of jaf (their schema is ${version}, this version knows ${SCHEMA_VERSION}). Upgrade the jaf package, or use another table.`,
@@ -73,7 +77,18 @@ function refuseNewer(version: number, names: StoreNames): number {
 }
 
 /**
- * Checks that the schema is there and current, without changing anything: for connections that are not ours.
+ * Whether the connection is in a transaction of the caller. Without parameters, so that it is one message: outside of a
+ * transaction block both times are then those of its arrival.
+ *
+ * @param query - a session
+ */
+export async function isInTransaction(query: Session): Promise<boolean> {
+  const [row] = await query('SELECT now() <> statement_timestamp() AS inside');
+  return row?.['inside'] === true;
+}
+
+/**
+ * Checks that the schema is there and current, without changing anything: for a caller's transaction.
  *
  * @throws MemoryConfigError saying what to do
  */
@@ -82,7 +97,7 @@ export async function checkSchema(query: Session, names: StoreNames): Promise<vo
   refuseForeign(found, names);
   if (refuseNewer(found.version, names) === SCHEMA_VERSION) return;
   throw fail(
-    `the tables of ${tableOf(names)} ${found.version === 0 ? 'do not exist' : 'have an older schema'}, and on a connection that is lent nothing is created. Make the provider once with a pool or a connection string, or run what "jaf-memory schema" prints.`,
+    `the tables of ${tableOf(names)} ${found.version === 0 ? 'do not exist' : 'have an older schema'}, and inside of a transaction nothing is created. Make the provider once outside of one, or run what "jaf-memory schema" prints.`,
   );
 }
 
@@ -112,8 +127,8 @@ export async function migrate(query: Session, names: StoreNames): Promise<void> 
     await apply(query, names);
     await query('COMMIT');
   } catch (error) {
+    if (isSane(error) || error instanceof MemoryConfigError) await query('ROLLBACK');
     if (sqlState(error) !== '42501') throw error;
-    await query('ROLLBACK');
     throw await missingRight(query, names);
   }
 }
