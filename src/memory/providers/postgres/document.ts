@@ -1,7 +1,8 @@
 /**
  * The layout `document`: a row for each conversation, its messages in one array, as the two earlier implementations and the
- * document of this package have it. A write takes the lock of its row, decides in this process and stores, in one transaction
- * (several trips); on a connection that is lent the row must be as it was looked at, else it is looked at again.
+ * document of this package have it. A write looks at its row, decides in this process, and stores if the row is still as it
+ * was looked at: two trips, and no lock is held between them. Where the row has moved, where a write is repeated, and for
+ * batches, the row is locked first, in a transaction of several trips.
  *
  * Every append writes the whole row anew: for long conversations use the layout `rows`.
  *
@@ -27,7 +28,7 @@ import type {
 } from '../../driver.js';
 import { OPERATIONS_KEPT, TOMBSTONE_MS } from '../../driver.js';
 import { buryState, compareCursors, type ConversationState, decideRemove, decideWrite, isVisible } from '../../local.js';
-import type { Connections, Session } from './client.js';
+import type { Connections } from './client.js';
 import {
   bytesOfElements,
   type DocumentRow,
@@ -44,7 +45,7 @@ import { type Shape, shapeVariant } from './document-shape.js';
 import type { Layout } from './layout.js';
 import { quoteText, type StoreNames, tableOf } from './names.js';
 import { type Row, textOf } from './records.js';
-import { Statements, type Variant } from './statements.js';
+import { type Statement, Statements, type Variant } from './statements.js';
 
 /** Before every time a Date can hold. */
 const EARLIEST: Cursor = { at: -9e15, id: '' };
@@ -88,6 +89,9 @@ interface Guards {
   readonly forgottenUpTo: number;
 }
 
+/** Sends a statement: by itself, or in a transaction. */
+type Send = (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
+
 /** The layout `document` of one store. */
 export class DocumentLayout implements Layout {
   readonly #connections: Connections;
@@ -107,84 +111,132 @@ export class DocumentLayout implements Layout {
     return this.#connections.run(this.#statements.get(name, { ...this.#shape, ...variant }), values, trip);
   }
 
-  #ask(query: Session, name: string, values: readonly unknown[], variant: Variant = {}): Promise<readonly Row[]> {
-    return query(this.#statements.get(name, { ...this.#shape, ...variant }).text, values);
+  #ask(send: Send, name: string, values: readonly unknown[], variant: Variant = {}): Promise<readonly Row[]> {
+    return send(this.#statements.get(name, { ...this.#shape, ...variant }), values);
   }
 
   /** A transaction of ours; on a connection that is lent the caller's, or none. */
-  #transaction<T>(work: (query: Session) => Promise<T>, trip: Trip): Promise<T> {
+  #transaction<T>(work: (send: Send) => Promise<T>, trip: Trip): Promise<T> {
     return this.#connections.session(async (query) => {
-      if (this.#connections.borrowed) return work(query);
+      const send: Send = ({ text }, values) => query(text, values);
+      if (this.#connections.borrowed) return work(send);
       await query('BEGIN');
-      const result = await work(query);
+      const result = await work(send);
       await query('COMMIT');
       return result;
     }, trip);
   }
 
+  /**
+   * Work on one row: without a lock first, then, when the row had moved (`undefined`), behind its lock.
+   *
+   * @param mustLock - for a repeated write: what it repeats may still be under way, and hold the lock
+   * @param moved - the answer when the row has moved all the same (it can on a connection that is lent)
+   */
+  async #onRow<T>(mustLock: boolean, work: (send: Send, locks: boolean) => Promise<T | undefined>, moved: T, trip: Trip): Promise<T> {
+    const end = performance.now() + trip.timeout;
+    const left = (): Trip => ({ timeout: Math.max(1, end - performance.now()) });
+    if (!mustLock && !this.#connections.borrowed) {
+      const result = await work((statement, values) => this.#connections.run(statement, values, left()), false);
+      if (result !== undefined) return result;
+    }
+    return (await this.#transaction((send) => work(send, true), left())) ?? moved;
+  }
+
   /** Locks rows, then reads them as they are behind the lock. */
-  async #lock(query: Session, ids: readonly string[], skip: boolean): Promise<ReadonlyMap<string, DocumentRow>> {
-    const locked = await this.#ask(query, 'documentLook', [ids], { skip });
-    if (locked.length === 0) return new Map();
-    const rows = await this.#ask(query, 'documentStates', [locked.map((row) => row['id'])]);
+  async #lock(send: Send, ids: readonly string[], skip: boolean): Promise<ReadonlyMap<string, DocumentRow>> {
+    const locked = await this.#ask(send, 'documentLook', [ids], { skip });
+    return locked.length === 0
+      ? new Map()
+      : await this.#look(
+          send,
+          locked.map((row) => textOf(row['id'])),
+        );
+  }
+
+  async #look(send: Send, ids: readonly string[]): Promise<ReadonlyMap<string, DocumentRow>> {
+    const rows = await this.#ask(send, 'documentStates', [ids]);
     return new Map(rows.map((row) => [textOf(row['id']), documentOf(row)]));
   }
 
-  async #guards(query: Session, hashes: readonly string[]): Promise<Guards> {
+  async #rowOf(send: Send, id: string, locks: boolean): Promise<DocumentRow | undefined> {
+    return (await (locks ? this.#lock(send, [id], false) : this.#look(send, [id]))).get(id);
+  }
+
+  async #guards(send: Send, hashes: readonly string[]): Promise<Guards> {
     const bars = new Map<string, number>();
     let forgottenUpTo = 0;
-    for (const row of await this.#ask(query, 'documentBarred', [hashes])) {
+    for (const row of await this.#ask(send, 'documentBarred', [hashes])) {
       if (row['forgotten'] === null) bars.set(textOf(row['hash']), Number(row['until']));
       else forgottenUpTo = Number(row['forgotten']);
     }
     return { bars, forgottenUpTo };
   }
 
-  async #store(query: Session, name: 'documentUpdate' | 'documentInsert', items: readonly Item[]): Promise<ReadonlySet<string>> {
+  async #store(send: Send, name: 'documentUpdate' | 'documentInsert', items: readonly Item[]): Promise<ReadonlySet<string>> {
     if (items.length === 0) return new Set();
-    const rows = await this.#ask(query, name, [`[${items.map(itemText).join(',')}]`]);
+    const rows = await this.#ask(send, name, [`[${items.map(itemText).join(',')}]`]);
     return new Set(rows.map((row) => textOf(row['id'])));
   }
 
   // ----------------------------------------------------------------------------------------------------------- writes
 
-  write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
-    const alone = batch.length === 1;
-    return this.#transaction(async (query) => {
+  async write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
+    const [first] = batch;
+    if (first && batch.length === 1) {
+      const outcome = await this.#onRow(first.retry === true, (send, locks) => this.#writeOne(send, first, locks), { kind: 'again' }, trip);
+      return [outcome];
+    }
+    return await this.#transaction(async (send) => {
       const rows = await this.#lock(
-        query,
+        send,
         batch.map((write) => write.id),
-        !alone,
+        true,
       );
-      const hashes = batch.flatMap((write) => write.ownerHash ?? []);
-      const needed = hashes.length > 0 || batch.some((write) => write.retry && !rows.has(write.id));
-      const guards: Guards = needed ? await this.#guards(query, hashes) : { bars: new Map(), forgottenUpTo: 0 };
-      const outcomes: WriteOutcome[] = [];
-      const items: { item: Item; at: number }[] = [];
-      for (const write of batch) {
-        const row = rows.get(write.id);
-        // of a batch: locked by another, or not there; alone that is told apart
-        const [outcome, item] = row || alone ? await this.#decide(query, write, row, guards) : [{ kind: 'busy' } as const];
-        if (item) items.push({ item, at: outcomes.length });
-        outcomes.push(outcome);
-      }
-      const updated = await this.#store(
-        query,
-        'documentUpdate',
-        items.flatMap(({ item }) => (item.xmin === undefined ? [] : [item])),
-      );
-      const inserted = await this.#store(
-        query,
-        'documentInsert',
-        items.flatMap(({ item }) => (item.xmin === undefined ? [item] : [])),
-      );
-      for (const { item, at } of items) if (!updated.has(item.id) && !inserted.has(item.id)) outcomes[at] = { kind: 'again' };
-      return outcomes;
+      const writes = batch.map((write) => ({ write, row: rows.get(write.id) }));
+      // locked by another, or not there: alone that is told apart
+      const found = writes.flatMap(({ write, row }) => (row ? [{ write, row }] : []));
+      const outcomes = await this.#decideAll(send, found);
+      return writes.map(({ write }) => outcomes.get(write.id) ?? { kind: 'busy' });
     }, trip);
   }
 
-  async #decide(query: Session, write: Write, row: DocumentRow | undefined, guards: Guards): Promise<readonly [WriteOutcome, Item?]> {
-    const trimmed = row ? await this.#trimmedBytes(query, write, row) : 0;
+  async #writeOne(send: Send, write: Write, locks: boolean): Promise<WriteOutcome | undefined> {
+    const row = await this.#rowOf(send, write.id, locks);
+    return (await this.#decideAll(send, [{ write, row }])).get(write.id);
+  }
+
+  /** Decides and stores; a write whose row has moved since it was looked at has no outcome. */
+  async #decideAll(
+    send: Send,
+    writes: readonly { readonly write: Write; readonly row: DocumentRow | undefined }[],
+  ): Promise<ReadonlyMap<string, WriteOutcome>> {
+    const hashes = writes.flatMap(({ write }) => write.ownerHash ?? []);
+    const needed = hashes.length > 0 || writes.some(({ write, row }) => write.retry && !row);
+    const guards: Guards = needed ? await this.#guards(send, hashes) : { bars: new Map(), forgottenUpTo: 0 };
+    const outcomes = new Map<string, WriteOutcome>();
+    const items: Item[] = [];
+    for (const { write, row } of writes) {
+      const [outcome, item] = await this.#decide(send, write, row, guards);
+      outcomes.set(write.id, outcome);
+      if (item) items.push(item);
+    }
+    const updated = await this.#store(
+      send,
+      'documentUpdate',
+      items.filter((item) => item.xmin !== undefined),
+    );
+    const inserted = await this.#store(
+      send,
+      'documentInsert',
+      items.filter((item) => item.xmin === undefined),
+    );
+    for (const { id } of items) if (!updated.has(id) && !inserted.has(id)) outcomes.delete(id);
+    return outcomes;
+  }
+
+  async #decide(send: Send, write: Write, row: DocumentRow | undefined, guards: Guards): Promise<readonly [WriteOutcome, Item?]> {
+    const trimmed = row ? await this.#trimmedBytes(send, write, row) : 0;
     const decision = decideWrite(row?.state, write, {
       operation: (hash) => {
         const found = row?.operations.find(([known]) => known === hash);
@@ -227,46 +279,47 @@ export class DocumentLayout implements Layout {
   }
 
   /** Bytes of what an append with `maxMessages` makes invisible; asked for before it is decided, because it takes a trip. */
-  async #trimmedBytes(query: Session, write: Write, { state, segments }: DocumentRow): Promise<number> {
+  async #trimmedBytes(send: Send, write: Write, { state, segments }: DocumentRow): Promise<number> {
     if (write.kind !== 'append' || write.maxMessages === undefined || write.restore) return 0;
     const first = Math.min(state.next, Math.max(state.first, state.next + write.bodies.length - write.maxMessages));
     if (first <= state.first) return 0;
     let bytes = 0;
     for (const [, to, size] of segments) if (to > state.first && to <= first) bytes += size;
-    if (first > state.packedTo) bytes += bytesOfElements(await this.#elements(query, state, segments.length, state.packedTo, first));
+    if (first > state.packedTo) bytes += bytesOfElements(await this.#elements(send, state, segments.length, state.packedTo, first));
     return bytes;
   }
 
   /** The unpacked messages of these sequences. */
-  async #elements(query: Session, state: ConversationState, segments: number, from: number, to: number): Promise<readonly unknown[]> {
+  async #elements(send: Send, state: ConversationState, segments: number, from: number, to: number): Promise<readonly unknown[]> {
     const base = segments - state.packedTo;
-    const [row] = await this.#ask(query, 'documentElements', [state.id, base + from, base + to]);
+    const [row] = await this.#ask(send, 'documentElements', [state.id, base + from, base + to]);
     return elementsOf(row?.['elements']);
   }
 
   remove(remove: Remove, trip: Trip): Promise<RemoveOutcome> {
-    return this.#transaction(async (query) => {
-      const row = (await this.#lock(query, [remove.id], false)).get(remove.id);
-      const forgottenUpTo = row || !remove.retry ? 0 : (await this.#guards(query, [])).forgottenUpTo;
+    const work = async (send: Send, locks: boolean): Promise<RemoveOutcome | undefined> => {
+      const row = await this.#rowOf(send, remove.id, locks);
+      const forgottenUpTo = row || !remove.retry ? 0 : (await this.#guards(send, [])).forgottenUpTo;
       const decision = decideRemove(row?.state, remove, forgottenUpTo);
       if (!decision.apply || !row) return decision.outcome;
-      const stored = await this.#store(query, 'documentUpdate', [tombstoneItem(row, decision.tombstone)]);
-      return stored.size === 1 ? decision.outcome : { kind: 'busy' };
-    }, trip);
+      const stored = await this.#store(send, 'documentUpdate', [tombstoneItem(row, decision.tombstone)]);
+      return stored.size === 1 ? decision.outcome : undefined;
+    };
+    return this.#onRow(remove.retry === true, work, { kind: 'busy' }, trip);
   }
 
   pack(pack: Pack, trip: Trip): Promise<PackOutcome> {
     const { id, epoch, from, to, data, now } = pack;
     if (typeof data !== 'string') return Promise.reject(new TypeError('a segment must be text'));
-    return this.#transaction(async (query) => {
-      const row = (await this.#lock(query, [id], false)).get(id);
+    const work = async (send: Send, locks: boolean): Promise<PackOutcome | undefined> => {
+      const row = await this.#rowOf(send, id, locks);
       if (!row || !isVisible(row.state, now)) return 'stale';
       const { state, segments, operations, count } = row;
       if (state.epoch !== epoch || state.packedTo !== from || state.first > from || state.next < to) return 'stale';
-      const unpacked = bytesOfElements(await this.#elements(query, state, segments.length, from, to));
+      const unpacked = bytesOfElements(await this.#elements(send, state, segments.length, from, to));
       const size = Buffer.byteLength(data);
       const packed = { ...state, packedTo: to, bytes: Math.max(0, state.bytes - unpacked) + size };
-      const stored = await this.#store(query, 'documentUpdate', [
+      const stored = await this.#store(send, 'documentUpdate', [
         {
           id,
           xmin: row.xmin,
@@ -281,8 +334,9 @@ export class DocumentLayout implements Layout {
           updated: state.updatedAt,
         },
       ]);
-      return stored.size === 1 ? 'ok' : 'stale';
-    }, trip);
+      return stored.size === 1 ? 'ok' : undefined;
+    };
+    return this.#onRow(false, work, 'stale', trip);
   }
 
   async bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
@@ -359,16 +413,16 @@ export class DocumentLayout implements Layout {
       const [row] = await this.#run('documentReap', { grace: String(TOMBSTONE_MS) }, values, trip);
       return { removed: 0, messages: 0, bytes: 0, more: row?.['more'] === true };
     }
-    return this.#transaction(async (query) => {
-      const walked = await this.#walk(query, purge, limit);
+    return this.#transaction(async (send) => {
+      const walked = await this.#walk(send, purge, limit);
       // nobody's conversation may be passed over when a user's go; what is being written is neither idle nor over
       const rows = await this.#lock(
-        query,
+        send,
         walked.map(({ id }) => id),
         purge.kind !== 'user',
       );
       const going = [...rows.values()].filter((row) => isDue(row.state, purge));
-      const gone = await this.#end(query, going, purge);
+      const gone = await this.#end(send, going, purge);
       const counted = going.filter(({ state }) => gone.has(state.id) && (purge.kind === 'expired' || isVisible(state, purge.now)));
       const more = walked.length === limit && (purge.kind !== 'expired' || gone.size > 0);
       const cursor = walked.at(-1);
@@ -382,26 +436,26 @@ export class DocumentLayout implements Layout {
     }, trip);
   }
 
-  async #walk(query: Session, purge: Exclude<Purge, { kind: 'reap' }>, limit: number): Promise<readonly Cursor[]> {
+  async #walk(send: Send, purge: Exclude<Purge, { kind: 'reap' }>, limit: number): Promise<readonly Cursor[]> {
     const ask = async (name: string, values: readonly unknown[]): Promise<readonly Cursor[]> =>
-      (await this.#ask(query, name, values)).map((row) => ({ at: Number(row['at']), id: textOf(row['id']) }));
+      (await this.#ask(send, name, values)).map((row) => ({ at: Number(row['at']), id: textOf(row['id']) }));
     if (purge.kind === 'expired') return ask('documentExpired', [purge.now, limit, purge.owner ?? null]);
     const { at, id } = purge.after ?? EARLIEST;
     if (purge.kind === 'idle') return ask('documentIdle', [purge.owner ?? null, limit, at, id, purge.until]);
     return ask('documentUser', [purge.owner, limit, at, id, purge.upTo.at, purge.upTo.id]);
   }
 
-  async #end(query: Session, going: readonly DocumentRow[], purge: Purge): Promise<ReadonlySet<string>> {
+  async #end(send: Send, going: readonly DocumentRow[], purge: Purge): Promise<ReadonlySet<string>> {
     if (purge.kind !== 'user' || !purge.forget) {
       return this.#store(
-        query,
+        send,
         'documentUpdate',
         going.map((row) => tombstoneItem(row, buryState(row.state, purge.now))),
       );
     }
     if (going.length === 0) return new Set();
     const items = going.map(({ xmin, state }) => ({ id: state.id, xmin }));
-    const rows = await this.#ask(query, 'documentForget', [JSON.stringify(items), purge.now]);
+    const rows = await this.#ask(send, 'documentForget', [JSON.stringify(items), purge.now]);
     return new Set(rows.map((row) => textOf(row['id'])));
   }
 }
