@@ -1,15 +1,10 @@
 // The faults of the two earlier implementations of the same document, by their numbers in shared/earlier-faults.md. Those of
 // the engine (3 to 6) stand with it in test/unit/engine*, configuration (17) in test/unit/env*, start-up races (18) in
-// test/integration/sqlite*, the package (24) in test/pack.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+// test/integration/sqlite* and postgres*, names in SQL (18) in postgres*, the package (24) in test/pack.
 import { inspect } from 'node:util';
 import {
   assistant,
-  createInMemoryProvider,
   createProvider,
-  createSqliteProvider,
   exportConversations,
   getMemoryProviderInfo,
   importConversations,
@@ -17,31 +12,22 @@ import {
   MemoryNotFoundError,
   type MemoryProvider,
   type Message,
-  type ProviderOptions,
   testMemoryProviderConnection,
   unwrap,
   user,
 } from 'jaf/memory';
 import { fakeClock, inMemoryBackend, sqliteBackend } from 'jaf/memory/testing';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { KINDS, useStores } from '../support/stores.js';
 
-const backends = {
-  memory: async (options: ProviderOptions) => createInMemoryProvider({ maxConversations: 100_000, ...options }),
-  sqlite: (options: ProviderOptions, folder: string) => createSqliteProvider({ path: join(folder, 'faults.db'), sweep: false, ...options }),
-};
+const stores = useStores();
 
-describe.each(Object.keys(backends) as (keyof typeof backends)[])('earlier faults on %s', (backend) => {
-  let folder: string;
+describe.each(KINDS)('earlier faults on %s', (kind) => {
   let provider: MemoryProvider;
   let now: number;
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'jaf-faults-'));
     now = Date.parse('2026-01-15T10:00:00Z');
-    provider = await backends[backend]({ clock: () => now }, folder);
-  });
-  afterEach(async () => {
-    await provider.close();
-    rmSync(folder, { recursive: true, force: true });
+    provider = await stores.open(kind, { clock: () => now });
   });
   const store = async (id: string, texts: readonly string[] = ['a'], metadata: object = {}, userId?: string) =>
     unwrap(await provider.storeMessages(id, texts.map(user), metadata as never, { userId }));
@@ -237,9 +223,8 @@ describe.each(Object.keys(backends) as (keyof typeof backends)[])('earlier fault
   });
 
   it('21: the documented functions exist and answer', async () => {
-    const env =
-      backend === 'memory' ? { JAF_MEMORY_TYPE: 'memory' } : { JAF_MEMORY_TYPE: 'sqlite', JAF_SQLITE_PATH: join(folder, 'other.db') };
-    expect(getMemoryProviderInfo(env)).toMatchObject({ type: backend, persistence: backend === 'sqlite' });
+    const env = stores.env(kind);
+    expect(getMemoryProviderInfo(env)).toMatchObject({ type: kind.replace('-document', ''), persistence: kind !== 'memory' });
     expect(await testMemoryProviderConnection(env)).toMatchObject({ healthy: true });
   });
 

@@ -1,11 +1,6 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import {
   assistant,
   cleanupConversations,
-  createInMemoryProvider,
-  createSqliteProvider,
   eraseUser,
   exportConversations,
   exportLines,
@@ -15,36 +10,21 @@ import {
   type MemoryProvider,
   MemoryStorageError,
   MemoryValidationError,
-  type ProviderOptions,
   unwrap,
   user,
 } from 'jaf/memory';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type Kind, KINDS, useStores } from '../support/stores.js';
 
 const DAY = 86_400_000;
 const START = Date.parse('2026-01-15T10:00:00Z');
-let folder: string;
 let now: number;
-const open: MemoryProvider[] = [];
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'jaf-operations-'));
   now = START;
 });
-afterEach(async () => {
-  for (const provider of open.splice(0)) await provider.close();
-  rmSync(folder, { recursive: true, force: true });
-});
 
-const backends = {
-  memory: async (options: ProviderOptions) => createInMemoryProvider({ maxConversations: 10_000, ...options }),
-  sqlite: (options: ProviderOptions, name: string) => createSqliteProvider({ path: join(folder, `${name}.db`), sweep: false, ...options }),
-};
-type Backend = keyof typeof backends;
-const create = async (backend: Backend, name = 'a'): Promise<MemoryProvider> => {
-  const provider = await backends[backend]({ clock: () => now }, name);
-  open.push(provider);
-  return provider;
-};
+const stores = useStores();
+const create = (kind: Kind, name = 'a'): Promise<MemoryProvider> => stores.open(kind, { clock: () => now }, name);
 const lines = async (provider: MemoryProvider, query?: Parameters<typeof exportLines>[1]): Promise<string[]> => {
   const out: string[] = [];
   for await (const line of exportLines(provider, query)) out.push(line);
@@ -65,9 +45,9 @@ async function fill(provider: MemoryProvider): Promise<void> {
   }
 }
 
-describe.each(Object.keys(backends) as Backend[])('export and import on %s', (backend) => {
+describe.each(KINDS)('export and import on %s', (kind) => {
   it.each(['object', 'lines'] as const)('carry everything over exactly, as %s', async (form) => {
-    const [from, to] = [await create(backend, 'from'), await create(backend === 'memory' ? 'sqlite' : 'memory', 'to')];
+    const [from, to] = [await create(kind, 'from'), await create(kind === 'memory' ? 'sqlite' : 'memory', 'to')];
     await fill(from);
     const source = form === 'object' ? await exportConversations(from) : await lines(from);
     now += 10 * DAY;
@@ -89,7 +69,7 @@ describe.each(Object.keys(backends) as Backend[])('export and import on %s', (ba
   });
 
   it('loses only the damaged lines of a file, and says which', async () => {
-    const [from, to] = [await create(backend, 'from'), await create(backend, 'to')];
+    const [from, to] = [await create(kind, 'from'), await create(kind, 'to')];
     await fill(from);
     const all = await lines(from);
     const damaged = [...all.slice(0, 2), '{"conversation_id":"cut', ...all.slice(3)];
@@ -108,7 +88,7 @@ describe.each(Object.keys(backends) as Backend[])('export and import on %s', (ba
   });
 
   it("takes the document's own form and either spelling, and names what is wrong in a record", async () => {
-    const to = await create(backend);
+    const to = await create(kind);
     const conversations = [
       { conversation_id: 'snake', user_id: null, messages: [user('a')], metadata: { a: 1 } },
       { conversationId: 'camel', userId: 'u1', messages: [user('b')], metadata: {}, createdAt: '2024-01-15T10:00:00Z' },
@@ -130,7 +110,7 @@ describe.each(Object.keys(backends) as Backend[])('export and import on %s', (ba
   });
 
   it('stops when the store is gone, and exports only whole conversations', async () => {
-    const to = await create(backend);
+    const to = await create(kind);
     await fill(to);
     const all = await lines(to);
     await expect(exportConversations(to, { messageLimit: 3 })).rejects.toThrow(MemoryValidationError);
@@ -141,7 +121,7 @@ describe.each(Object.keys(backends) as Backend[])('export and import on %s', (ba
   });
 });
 
-describe.each(Object.keys(backends) as Backend[])('retention on %s', (backend) => {
+describe.each(KINDS)('retention on %s', (kind) => {
   const old = async (provider: MemoryProvider, id: string, days: number, metadata: object = {}, userId?: string): Promise<void> => {
     now = Date.now() - days * DAY;
     unwrap(await provider.storeMessages(id, [user('x'.repeat(100))], metadata as never, { userId }));
@@ -150,7 +130,7 @@ describe.each(Object.keys(backends) as Backend[])('retention on %s', (backend) =
     (await provider.findConversations()).map((c) => c.conversationId).sort();
 
   it('deletes what is old, keeps what is held, and counts', async () => {
-    const provider = await create(backend);
+    const provider = await create(kind);
     await old(provider, 'old', 100, {}, 'u1');
     await old(provider, 'old too', 95, {}, 'u2');
     await old(provider, 'held', 99, { legalHold: true });
@@ -175,7 +155,7 @@ describe.each(Object.keys(backends) as Backend[])('retention on %s', (backend) =
   });
 
   it('does not delete what is written between the archive and the deletion', async () => {
-    const provider = await create(backend);
+    const provider = await create(kind);
     await old(provider, 'c', 100);
     const report = await cleanupConversations(provider, {
       olderThan: 90 * 86_400,
@@ -188,7 +168,7 @@ describe.each(Object.keys(backends) as Backend[])('retention on %s', (backend) =
   });
 
   it('stops when an archive fails, and wants to be told an age', async () => {
-    const provider = await create(backend);
+    const provider = await create(kind);
     await old(provider, 'c', 100);
     await expect(
       cleanupConversations(provider, { olderThan: 60, archive: () => Promise.reject(new Error('bucket full')) }),
@@ -198,7 +178,7 @@ describe.each(Object.keys(backends) as Backend[])('retention on %s', (backend) =
   });
 });
 
-describe.each(Object.keys(backends) as Backend[])('erasure on %s', (backend) => {
+describe.each(KINDS)('erasure on %s', (kind) => {
   const log = (): { entries: object[]; append: (entry: object) => Promise<{ hash: string }> } => {
     const entries: object[] = [];
     return {
@@ -211,7 +191,7 @@ describe.each(Object.keys(backends) as Backend[])('erasure on %s', (backend) => 
   };
 
   it('removes everything of a user, keeps late writes out for an hour, and names nobody in the log', async () => {
-    const provider = await create(backend);
+    const provider = await create(kind);
     for (let i = 0; i < 3; i++) unwrap(await provider.storeMessages(`u1:${i}`, [user('a'), user('b')], {}, { userId: 'u1' }));
     unwrap(await provider.storeMessages('u1:over', [user('c')], {}, { userId: 'u1', ttl: 1 }));
     unwrap(await provider.storeMessages('u2:0', [user('d')], {}, { userId: 'u2' }));
@@ -232,7 +212,7 @@ describe.each(Object.keys(backends) as Backend[])('erasure on %s', (backend) => 
   });
 
   it('erases nothing while one conversation is held, unless that is allowed', async () => {
-    const provider = await create(backend);
+    const provider = await create(kind);
     unwrap(await provider.storeMessages('free', [user('a')], {}, { userId: 'u1' }));
     unwrap(await provider.storeMessages('held', [user('b')], { legalHold: true }, { userId: 'u1' }));
     const audit = log();
@@ -245,7 +225,7 @@ describe.each(Object.keys(backends) as Backend[])('erasure on %s', (backend) => 
   });
 
   it('is for the user of a handle only, and for providers that can keep a user out', async () => {
-    const provider = await create(backend);
+    const provider = await create(kind);
     await expect(eraseUser(provider.forUser('u2'), 'u1', { audit: log() })).rejects.toThrow(MemoryAccessError);
     await expect(eraseUser({ ...provider }, 'u1', { audit: log() })).rejects.toThrow(MemoryStorageError);
     await expect(eraseUser(provider, '', { audit: {} as never })).rejects.toThrow(
