@@ -6,23 +6,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInMemoryProvider, createSqliteProvider, unwrap } from 'jaf/memory';
+import { turnOf } from './turns.mjs';
 
 const SIZES = [10, 1_000, 100_000];
 const REPETITIONS = 12;
 const TURNS = 200;
 
-const words =
-  'the of a booking flight seat from to please change my reservation passenger card confirm date economy cancel refund thanks'.split(' ');
-let seed = 42;
-const next = () => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648);
-const text = () =>
-  Array.from({ length: 62 }, () => words[next() % words.length])
-    .join(' ')
-    .slice(0, 400);
-const turn = () => [
-  { role: 'user', content: text() },
-  { role: 'assistant', content: text() },
-];
 const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)];
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 
@@ -62,14 +51,14 @@ for (const [name, contender] of Object.entries(all)) {
   times[name] = Object.fromEntries(SIZES.map((size) => [size, []]));
   for (const size of SIZES) {
     for (let held = 0; held < size; held += 1000)
-      await contender.append(`c${size}`, Array.from({ length: Math.min(1000, size - held) / 2 }, turn).flat());
+      await contender.append(`c${size}`, Array.from({ length: Math.min(1000, size - held) / 2 }, turnOf).flat());
   }
 }
 for (let repetition = 0; repetition < REPETITIONS; repetition++) {
   // each repetition begins elsewhere, so that no size and no store is always the one on cold caches
   for (const size of rotated(SIZES, repetition)) {
     for (const [name, contender] of rotated(Object.entries(all), repetition)) {
-      const turns = Array.from({ length: TURNS }, turn);
+      const turns = Array.from({ length: TURNS }, turnOf);
       const started = performance.now();
       for (const messages of turns) await contender.append(`c${size}`, messages);
       times[name][size].push(((performance.now() - started) * 1000) / TURNS);
