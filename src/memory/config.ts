@@ -221,7 +221,11 @@ const redisRules: Rules<RedisConfig> = {
 const postgresRules: Rules<PostgresConfig> = {
   ...providerRules,
   connectionString: text('a URL such as postgresql://user:password@localhost:5432/jaf', true),
-  host,
+  host: {
+    expected: 'a host name or address, or several as host1,host2, without user, port or scheme',
+    test: (value) => typeof value === 'string' && value.split(',').every((one) => host.test(one)),
+    hint: 'Hosts with a port of their own belong into a URL: postgresql://user@host1:5432,host2:5433/database.',
+  },
   port,
   database: text('the name of a database'),
   username: text('a user name'),

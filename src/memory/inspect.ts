@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { checkPostgresConfig, checkRedisConfig } from './config.js';
 import { type Env, ignoredVariables, readMemoryEnv } from './env.js';
 import { lookAtStore } from './probe.js';
+import { hostText, targetOf } from './providers/postgres/hosts.js';
 import type { MemoryProviderConfig } from './types.js';
 
 /** What a configuration means. Holds no credentials. */
@@ -58,31 +59,21 @@ const PRINTABLE: ReadonlySet<string> = new Set([
   'preparedStatements',
 ]);
 
-/** `host:port`, with IPv6 addresses in brackets. */
-function address(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
 /** Where a PostgreSQL configuration points to, without user and password. */
 function postgresLocation(config: Extract<MemoryProviderConfig, { type: 'postgres' }>): string {
   const { type: _type, ...own } = config;
-  const { connectionString, ...parts } = checkPostgresConfig(own);
-  const url = connectionString === undefined ? undefined : new URL(connectionString);
-  const host =
-    parts.host ?? (url?.searchParams.get('host') || decodeURIComponent(url?.hostname ?? '').replace(/^\[(.*)\]$/, '$1') || 'localhost');
-  const port = parts.port ?? Number(url?.searchParams.get('port') || url?.port || 5432);
-  const database = parts.database ?? decodeURIComponent(url?.pathname.slice(1) ?? '');
-  return `${address(host, port)}${database === '' ? '' : `/${database}`}`;
+  const { hosts, database } = targetOf(checkPostgresConfig(own));
+  return `${hosts.map(hostText).join(',')}${database === undefined ? '' : `/${database}`}`;
 }
 
 /** Where a Redis configuration points to, without user and password. */
 function redisLocation(config: Extract<MemoryProviderConfig, { type: 'redis' }>): string {
   const { type: _type, ...own } = config;
   const { host = 'localhost', port = 6379, db = 0, sentinels, clusterNodes, sentinelServiceName } = checkRedisConfig(own);
-  const nodes = (list: readonly { host: string; port: number }[]): string => list.map((node) => address(node.host, node.port)).join(', ');
+  const nodes = (list: readonly { host: string; port: number }[]): string => list.map(hostText).join(', ');
   if (clusterNodes) return `cluster of ${nodes(clusterNodes)}`;
   if (sentinels) return `${sentinelServiceName ?? ''}/${db} by sentinels ${nodes(sentinels)}`;
-  return `${address(host, port)}/${db}`;
+  return `${hostText({ host, port })}/${db}`;
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 import type { MemoryConfigError } from './errors.js';
 import type { Problem } from './config.js';
+import { pairHosts, takeHosts } from './providers/postgres/hosts.js';
 import type { PostgresConfig, RedisConfig } from './types.js';
 
 type Fail = (problem: Problem) => MemoryConfigError;
@@ -107,27 +108,32 @@ const SSL_MODES: Readonly<Record<string, SslMode>> = {
   'verify-full': 'full',
 };
 const SSL_FLAGS: Readonly<Record<string, SslMode>> = { true: 'full', '1': 'full', false: 'off', '0': 'off' };
-const FILES = ['sslrootcert', 'sslcert', 'sslkey', 'sslpassword', 'sslcrl'];
+const REFUSED_FILES = ['sslpassword', 'sslcrl', 'sslcrldir'];
 
-/** What the URL says about encryption, taken out of it. */
+/** What the URL says about encryption, taken out of it; names of files stay. */
 function takeSslMode(url: URL, fail: Fail): SslMode | undefined {
-  for (const name of FILES) {
+  for (const name of REFUSED_FILES) {
     if (url.searchParams.has(name)) {
       throw fail({
         setting: 'connectionString',
         expected: `a URL without ${name}`,
         value: '',
         secret: true,
-        hint: 'Pass certificates to createPostgresProvider as ssl: { ca, cert, key }.',
+        hint: 'Pass the options of the TLS client to createPostgresProvider as ssl: { ca, cert, key, passphrase, crl }.',
       });
     }
   }
   const mode = url.searchParams.get('sslmode');
   const flag = url.searchParams.get('ssl');
   for (const name of ['sslmode', 'ssl', 'uselibpqcompat']) if (url.searchParams.has(name)) url.searchParams.delete(name);
-  const byMode = mode === null ? undefined : SSL_MODES[mode];
+  // as libpq: whoever names an authority wants it checked, and direct negotiation is TLS
+  const authority = url.searchParams.get('sslrootcert');
+  const files = authority ?? url.searchParams.get('sslcert');
+  const implied = files !== null || url.searchParams.get('sslnegotiation') === 'direct' ? 'full' : undefined;
+  const named = mode === null ? implied : SSL_MODES[mode];
+  const byMode = named !== 'encrypted' || authority === null ? named : authority === 'system' ? 'full' : 'authority';
   const byFlag = flag === null ? undefined : SSL_FLAGS[flag];
-  if (mode !== null && byMode === undefined) {
+  if (mode !== null && named === undefined) {
     throw fail({
       setting: 'connectionString',
       expected: `a URL whose sslmode is one of ${Object.keys(SSL_MODES).join(', ')}`,
@@ -186,6 +192,21 @@ function sslOf(mode: SslMode, fail: Fail): boolean | object {
   }
 }
 
+/** Checks the hosts of a URL, and what is asked of them. */
+function checkHosts(url: URL, bad: (expected: string, hint?: string) => MemoryConfigError): void {
+  if (!pairHosts(url.searchParams.get('host') || 'localhost', url.searchParams.get('port') ?? ''))
+    throw bad('a URL with as many ports as hosts, or one port for all, each from 1 to 65535');
+  const needs = url.searchParams.get('target_session_attrs');
+  if (needs !== null && !['any', 'primary', 'read-write'].includes(needs)) {
+    throw bad(
+      'a URL whose target_session_attrs is any, primary or read-write',
+      'For a provider that only reads name the standby alone, without target_session_attrs.',
+    );
+  }
+  const patience = url.searchParams.get('connect_timeout');
+  if (patience !== null && !/^\d{1,6}$/.test(patience)) throw bad('a URL whose connect_timeout is a whole number of seconds');
+}
+
 /**
  * Takes `sslmode` out of the connection string into an explicit `ssl`, and leaves out the fields the string names.
  *
@@ -194,15 +215,19 @@ function sslOf(mode: SslMode, fail: Fail): boolean | object {
  */
 export function mergePostgresUrl(config: PostgresConfig, fail: Fail): PostgresConfig {
   if (config.connectionString === undefined) return config;
-  const url = parse(
-    config.connectionString,
-    'connectionString',
-    ['postgresql:', 'postgres:'],
-    'postgresql://user:password@localhost:5432/jaf',
-    fail,
-  );
+  const bad = (expected: string, hint?: string): MemoryConfigError =>
+    fail({ setting: 'connectionString', expected, value: '', secret: true, hint });
+  const list = takeHosts(config.connectionString);
+  if (!list) throw bad('a URL whose hosts are written as host1:5432,host2:5432 or [::1]:5432', ENCODE);
+  const url = parse(list.text, 'connectionString', ['postgresql:', 'postgres:'], 'postgresql://user:password@localhost:5432/jaf', fail);
   for (const part of [url.username, url.password, url.hostname, url.pathname]) decoded(part, 'connectionString', fail);
   const merged: PostgresConfig = { ...config };
+  if (list.hosts !== undefined && !url.searchParams.has('host')) {
+    const named = list.hosts || config.host;
+    if (named !== undefined) url.searchParams.set('host', named);
+  }
+  if (list.ports !== undefined && !url.searchParams.has('port')) url.searchParams.set('port', list.ports);
+  checkHosts(url, bad);
   const mode = takeSslMode(url, fail);
   if (mode !== undefined) {
     const own = config.ssl;
@@ -215,7 +240,7 @@ export function mergePostgresUrl(config: PostgresConfig, fail: Fail): PostgresCo
   merged.connectionString = url.href;
   if (url.hostname !== '' || url.searchParams.has('host')) delete merged.host;
   if (url.port !== '' || url.searchParams.has('port')) delete merged.port;
-  if (url.pathname.length > 1) delete merged.database;
+  if (url.pathname.length > 1 || url.searchParams.has('dbname')) delete merged.database;
   if (url.username !== '' || url.searchParams.has('user')) delete merged.username;
   if (url.password !== '' || url.searchParams.has('password')) delete merged.password;
   return merged;

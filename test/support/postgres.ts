@@ -2,8 +2,8 @@
  * PostgreSQL servers for tests: private ones in temp folders, on free ports of 127.0.0.1, or the one of
  * JAF_TEST_POSTGRES_URL (a superuser's URL; its databases are left alone but for schemas named jaf_test_…).
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, type ExecFileSyncOptions, spawn } from 'node:child_process';
+import { appendFileSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ export interface PostgresServer {
   start(): Promise<void>;
   /** Ends every process of the server with SIGKILL: what a crash is. */
   kill(): Promise<void>;
+  /** Shuts down as an administrator does (`fast`): connections are told so, and ended. */
+  stop(): Promise<void>;
   /** SIGSTOP and SIGCONT for every process of the server. */
   freeze(): void;
   thaw(): void;
@@ -29,6 +31,14 @@ export interface PostgresServer {
 
 const INSTALL =
   'Install a server (Debian: apt-get install postgresql; then its binaries are in /usr/lib/postgresql/<version>/bin), or set JAF_TEST_POSTGRES_URL.';
+
+/** Options of a server beside its settings. */
+export interface PostgresOptions {
+  /** Lines of pg_hba.conf; default: anybody on this machine may do anything. */
+  readonly hba?: readonly string[];
+  /** Puts files into the folder of the data before the server starts. */
+  readonly prepare?: (data: string, as: { readonly uid: number; readonly gid: number } | undefined) => void;
+}
 
 function binaries(): string {
   const root = '/usr/lib/postgresql';
@@ -45,8 +55,8 @@ function binaries(): string {
   return bin;
 }
 
-/** initdb refuses root: in a container that runs as root the server runs as `postgres` or `nobody`. */
-function user(): { uid: number; gid: number } | undefined {
+/** Who servers run as. initdb refuses root: in a container that runs as root the server runs as `postgres` or `nobody`. */
+export function serverUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   for (const name of ['postgres', 'nobody']) {
     try {
@@ -61,7 +71,8 @@ function user(): { uid: number; gid: number } | undefined {
   );
 }
 
-function freePort(): Promise<number> {
+/** A port of 127.0.0.1 nobody listens at. */
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
@@ -76,19 +87,53 @@ function freePort(): Promise<number> {
  * Starts a private server. A commit survives SIGKILL of the server also with fsync off: it is in the system's cache.
  *
  * @param settings - lines for postgresql.conf
+ * @param more - see {@link PostgresOptions}
  */
-export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+export function startPostgres(settings: Readonly<Record<string, string>> = {}, more: PostgresOptions = {}): Promise<PostgresServer> {
+  return launch(settings, more, ({ bin, data, options }) =>
+    execFileSync(join(bin, 'initdb'), ['-D', data, '-U', 'jaf', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], options),
+  );
+}
+
+/** A streaming replica. */
+export interface PostgresReplica extends PostgresServer {
+  /** Makes it a primary. */
+  promote(): Promise<void>;
+}
+
+/**
+ * Starts a streaming replica of a server.
+ *
+ * @param primary - a server whose settings allow it (those of a new one do)
+ * @param name - under which `synchronous_standby_names` of the primary knows it
+ */
+export async function startReplica(primary: PostgresServer, name: string): Promise<PostgresReplica> {
+  const server = await launch({ hot_standby: 'on' }, {}, ({ bin, data, options }) => {
+    const source = `host=127.0.0.1 port=${primary.port} user=jaf application_name=${name}`;
+    execFileSync(join(bin, 'pg_basebackup'), ['-D', data, '-d', source, '-R', '-X', 'stream', '-c', 'fast', '--no-sync'], options);
+  });
+  return Object.assign(server, {
+    async promote() {
+      const client = new pg.Client({ connectionString: server.url });
+      await client.connect();
+      await client.query('SELECT pg_promote()');
+      await client.end();
+    },
+  });
+}
+
+/** How a folder of data is made. */
+type Fill = (at: { bin: string; data: string; options: ExecFileSyncOptions }) => void;
+
+async function launch(settings: Readonly<Record<string, string>>, more: PostgresOptions, fill: Fill): Promise<PostgresServer> {
   const bin = binaries();
-  const as = user();
+  const as = serverUser();
   const folder = mkdtempSync(join(tmpdir(), 'jaf-postgres-'));
   if (as) chownSync(folder, as.uid, as.gid);
   const data = join(folder, 'data');
   const port = await freePort();
   const options = { ...as, cwd: folder, env: { ...process.env, HOME: folder, LC_ALL: 'C.UTF-8' } };
-  execFileSync(join(bin, 'initdb'), ['-D', data, '-U', 'jaf', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], {
-    ...options,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  fill({ bin, data, options: { ...options, stdio: ['ignore', 'ignore', 'pipe'] } });
   const conf = {
     listen_addresses: "'127.0.0.1'",
     port: String(port),
@@ -105,6 +150,8 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       .map(([key, value]) => `${key} = ${value}\n`)
       .join(''),
   );
+  if (more.hba) writeFileSync(join(data, 'pg_hba.conf'), `${more.hba.join('\n')}\n`);
+  more.prepare?.(data, as);
   const url = `postgresql://jaf@127.0.0.1:${port}/postgres?sslmode=disable`;
   let child: ChildProcess | undefined;
   let log = '';
@@ -168,6 +215,10 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       for (const pid of all) {
         while (existsSync(`/proc/${pid}/status`)) await sleep(2);
       }
+    },
+    async stop() {
+      child?.kill('SIGINT');
+      await ended();
     },
     freeze: () => signal('SIGSTOP'),
     thaw: () => signal('SIGCONT'),

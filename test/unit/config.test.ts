@@ -217,7 +217,7 @@ describe('PostgreSQL', () => {
     expect(failure(() => from('postgres://h/d?sslmode=disable&ssl=true')).setting).toBe('connectionString');
     expect(failure(() => from('postgres://h/d?sslmode=prefer')).message).toContain('clear text');
     expect(failure(() => from('postgres://h/d?sslmode=maybe')).setting).toBe('connectionString');
-    expect(failure(() => from('postgres://h/d?sslrootcert=/x')).message).toContain('sslrootcert');
+    expect(failure(() => from('postgres://h/d?sslpassword=x')).message).toContain('sslpassword');
   });
 
   it('lets the URL win and fills in what it leaves out', () => {

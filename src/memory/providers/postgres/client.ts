@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { readFile } from 'node:fs/promises';
 import type { Trip } from '../../driver.js';
 import { MemoryConfigError } from '../../errors.js';
 import type { PgLike, PostgresConfig } from '../../types.js';
-import { isSane, NotConnectedError, PoolBusyError, sqlState, TripTimeoutError } from './failures.js';
+import { isSane, NotConnectedError, PoolBusyError, statesOf, TripTimeoutError } from './failures.js';
+import { type ClientClass, Hosts, targetOf, TLS_FILES } from './hosts.js';
 import type { Row } from './records.js';
 import type { Statement } from './statements.js';
 
@@ -14,13 +16,16 @@ import type { Statement } from './statements.js';
 interface Checked extends PgLike {
   release(error?: Error | boolean): void;
   on?(event: 'error', listener: () => void): unknown;
+  removeListener?(event: 'error', listener: () => void): unknown;
 }
 
 /** What is used of a pool. */
 interface PoolLike extends PgLike {
-  connect(): Promise<Checked>;
+  /** Calls back in the tick in which it stops listening for the client's errors itself. */
+  connect(callback: (error: unknown, client?: Checked) => void): unknown;
   end(): Promise<void>;
-  on(event: 'error', listener: () => void): unknown;
+  on?(event: 'error', listener: () => void): unknown;
+  removeListener?(event: 'error', listener: () => void): unknown;
   readonly totalCount: number;
   readonly idleCount?: number;
   readonly waitingCount?: number;
@@ -28,6 +33,7 @@ interface PoolLike extends PgLike {
 
 interface PgModule {
   readonly Pool: new (config: object) => PoolLike;
+  readonly Client: ClientClass;
 }
 
 /** Default of the pool's size, of the uses and of the idle seconds of a connection. */
@@ -63,48 +69,66 @@ export async function loadPg(load: () => Promise<unknown> = () => import('pg')):
   }
 }
 
-/** A connection string with what it leaves out filled in from the single fields (it would win over them with blanks). */
-function connectionString(config: PostgresConfig): string | undefined {
-  if (config.connectionString === undefined) return undefined;
-  const url = new URL(config.connectionString);
-  const { host, port, username, password, database } = config;
-  if (host?.startsWith('/')) url.searchParams.set('host', host);
-  else if (host !== undefined) url.hostname = host.includes(':') ? `[${host}]` : host;
-  if (url.hostname === '' && !url.searchParams.has('host')) url.hostname = 'localhost';
-  if (port !== undefined) {
-    if (url.hostname === '') url.searchParams.set('port', String(port));
-    else url.port = String(port);
+/** The TLS options of a configuration, with the files its connection string names. */
+async function tlsOf(config: PostgresConfig, files: Readonly<Record<string, string>>): Promise<boolean | object | undefined> {
+  const { ssl } = config;
+  if (ssl === undefined || ssl === false) return ssl;
+  const options: Record<string, unknown> = { rejectUnauthorized: true, ...(ssl === true ? {} : ssl) };
+  // pg hides the key of an object it has seen
+  if (typeof ssl === 'object' && 'key' in ssl) options['key'] = ssl.key;
+  for (const [parameter, path] of Object.entries(files)) {
+    const setting = TLS_FILES[parameter];
+    if (setting === undefined || (parameter === 'sslrootcert' && path === 'system')) continue;
+    try {
+      options[setting] = await readFile(path, 'utf8');
+    } catch (error) {
+      throw new MemoryConfigError(
+        `createPostgresProvider "connectionString": the file that ${parameter} names cannot be read (${(error as { code?: string }).code ?? 'unknown'}). Correct the path, or pass the text as ssl: { ${setting} }.`,
+        { provider: 'postgres', setting: 'connectionString' },
+      );
+    }
   }
-  if (username !== undefined) url.username = encodeURIComponent(username);
-  if (password !== undefined) url.password = encodeURIComponent(password);
-  if (database !== undefined) url.pathname = `/${encodeURIComponent(database)}`;
-  return url.href;
+  return options;
 }
 
 /**
- * The configuration of our own pool.
+ * A pool of our own.
  *
- * @param config - checked; what the connection string names is left out of the single fields
+ * @param config - checked
  * @param deadline - of a call, in ms: no statement runs longer at the server
- * @param limits - whether limits are sent with the start of a connection (poolers in front of the server may refuse them)
+ * @param prepared - whether statements are prepared by name
+ * @throws MemoryConfigError for a missing package or a file that cannot be read
  */
-export function poolConfig(config: PostgresConfig, deadline: number, limits: boolean): object {
-  const url = connectionString(config);
-  const { host, port, username, password, database, ssl } = config;
-  return {
-    ...(url === undefined ? { host, port, user: username, password, database } : { connectionString: url }),
-    ...(ssl === undefined ? {} : { ssl: ssl === true ? { rejectUnauthorized: true } : ssl }),
-    max: config.poolMaxSize ?? config.maxConnections ?? POOL,
-    min: config.poolMinSize ?? 0,
-    maxUses: config.poolMaxQueries ?? USES,
-    idleTimeoutMillis: (config.poolMaxInactiveConnectionLifetime ?? IDLE_S) * 1000,
-    // a program that is done ends, as with any other provider
-    allowExitOnIdle: true,
-    connectionTimeoutMillis: deadline,
-    keepAlive: true,
-    application_name: 'jaf',
-    ...(limits ? { statement_timeout: deadline, idle_in_transaction_session_timeout: 60_000 } : {}),
-  };
+export async function ownPool(config: PostgresConfig, deadline: number, prepared: boolean): Promise<PooledConnections> {
+  const { Pool, Client } = await loadPg();
+  const target = targetOf(config);
+  const { user, password, database, parameters, patience } = target;
+  const hosts = new Hosts(target);
+  // a host that takes no connection must leave time for the others
+  const attempt = Math.max(1, Math.min(patience ?? deadline, Math.floor(deadline / hosts.count)));
+  const ssl = await tlsOf(config, target.files);
+  const make = (limits: boolean): PoolLike =>
+    new Pool({
+      ...(limits ? { statement_timeout: deadline, idle_in_transaction_session_timeout: 60_000 } : {}),
+      application_name: 'jaf',
+      ...parameters,
+      ...(user === undefined ? {} : { user }),
+      ...(password === undefined ? {} : { password }),
+      ...(database === undefined ? {} : { database }),
+      // pg hides the key of the object it gets, and a second pool needs it too
+      ...(ssl === undefined ? {} : { ssl: typeof ssl === 'object' ? { ...ssl } : ssl }),
+      Client: hosts.clientClass(Client, attempt),
+      max: config.poolMaxSize ?? config.maxConnections ?? POOL,
+      min: config.poolMinSize ?? 0,
+      maxUses: config.poolMaxQueries ?? USES,
+      idleTimeoutMillis: (config.poolMaxInactiveConnectionLifetime ?? IDLE_S) * 1000,
+      // a program that is done ends, as with any other provider
+      allowExitOnIdle: true,
+      connectionTimeoutMillis: deadline,
+      keepAlive: true,
+    });
+  // a pooler in front of the server, which is why statements are not prepared, may refuse limits at the start
+  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false), hosts });
 }
 
 /** Several statements on one connection. */
@@ -128,97 +152,160 @@ export interface Connections {
 
 const ignore = (): void => undefined;
 
-/** Clients with a listener of ours; for all providers, which may share a pool. */
-const heard = new WeakSet<Checked>();
-
 /** A result of several statements is a list of results. */
 function rowsOf(result: unknown): readonly Row[] {
   return Array.isArray(result) ? [] : ((result as { rows: Row[] }).rows ?? []);
 }
 
-/** Rejects when the work takes too long; what it does afterwards is ignored. */
-function within<T>(work: Promise<T>, milliseconds: number, late: () => Error): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(late()), milliseconds);
-    work.finally(() => clearTimeout(timer)).then(resolve, reject);
-  });
+/** What is known of a pool of our own. */
+interface Own {
+  /** Connections to keep open. */
+  readonly min: number;
+  /** The same pool without limits sent at the start. */
+  readonly without: () => PoolLike;
+  readonly hosts: Hosts;
 }
 
-/** A pool, ours or the caller's. */
+/**
+ * A pool, ours or the caller's. A connection carries one statement at a time: the next is sent when the last was answered,
+ * so a connection that breaks leaves one statement in doubt.
+ */
 export class PooledConnections implements Connections {
   readonly borrowed = false;
   #pool: PoolLike;
-  readonly #own: { readonly min: number; readonly without: () => PoolLike } | undefined;
+  readonly #own: Own | undefined;
   readonly #prepared: boolean;
 
   /**
    * @param pool - a pool
    * @param prepared - whether statements are prepared by name
-   * @param own - for our own pool: connections to keep open, and the same pool without limits sent at the start
+   * @param own - for our own pool
    */
-  constructor(pool: PoolLike, prepared: boolean, own?: { readonly min: number; readonly without: () => PoolLike }) {
+  constructor(pool: PoolLike, prepared: boolean, own?: Own) {
     this.#pool = pool;
     this.#prepared = prepared;
     this.#own = own;
-    if (own) pool.on('error', ignore); // the pool drops a connection that dies while idle, and makes another when it is needed
+    this.#hear(pool);
+  }
+
+  /** The pool drops a connection that dies while idle, and makes another when it is needed: nothing to tell anybody. */
+  #hear(pool: PoolLike): void {
+    pool.on?.('error', ignore);
   }
 
   async warmUp(trip: Trip): Promise<void> {
     const first = await this.#checkout(trip.timeout).catch(async (error: unknown) => {
       // PgBouncer passes on a few settings only
-      const refused = error instanceof NotConnectedError && sqlState(error.cause) === '08P01';
+      const refused = error instanceof NotConnectedError && statesOf(error.cause).includes('08P01');
       if (!refused || !this.#own) throw error;
       const strict = this.#pool;
       this.#pool = this.#own.without();
-      this.#pool.on('error', ignore);
+      this.#hear(this.#pool);
       await strict.end();
       return await this.#checkout(trip.timeout);
     });
     const others = await Promise.allSettled(
       Array.from({ length: Math.max(0, (this.#own?.min ?? 0) - 1) }, () => this.#checkout(trip.timeout)),
     );
-    first.release();
-    for (const other of others) if (other.status === 'fulfilled') other.value.release();
+    this.#giveBack(first, true);
+    for (const other of others) if (other.status === 'fulfilled') this.#giveBack(other.value, true);
+  }
+
+  /**
+   * Asks the pool for a connection, of each of several hosts once. `got` is called in the tick in which the pool stops
+   * listening: an error that arrives in the same packet would otherwise be heard by nobody, and end the process.
+   */
+  #acquire(
+    got: (client: Checked) => void,
+    failed: (error: unknown) => void,
+    wanted: () => boolean,
+    tries = this.#own?.hosts.count ?? 1,
+  ): void {
+    const answer = (error: unknown, client?: Checked): void => {
+      if (client) {
+        client.on?.('error', ignore);
+        got(client);
+      } else if (tries > 1 && wanted()) this.#acquire(got, failed, wanted, tries - 1);
+      else failed(this.#own ? this.#own.hosts.failure(error) : error);
+    };
+    try {
+      this.#pool.connect(answer);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #giveBack(client: Checked, sane: boolean): void {
+    client.release(!sane);
+    // the pool listens again; what is dropped may still fail
+    if (sane) client.removeListener?.('error', ignore);
+  }
+
+  /** Why there was no connection in time: waiting behind others, or for a server that does not answer. */
+  #late(): Error {
+    return (this.#pool.waitingCount ?? 0) > 0 ? new PoolBusyError() : new NotConnectedError(new Error('timeout'));
   }
 
   /** @throws NotConnectedError, PoolBusyError: nothing was sent */
-  async #checkout(milliseconds: number): Promise<Checked> {
-    let late = false;
-    const connecting = this.#pool.connect();
-    void connecting.then((client) => late && client.release(), ignore);
-    let client;
-    try {
-      client = await within(connecting, milliseconds, () => {
+  #checkout(milliseconds: number): Promise<Checked> {
+    return new Promise((resolve, reject) => {
+      let late = false;
+      const timer = setTimeout(() => {
         late = true;
-        return new PoolBusyError();
-      });
-    } catch (error) {
-      if (!(error instanceof PoolBusyError)) throw new NotConnectedError(error);
-      // waiting behind others, or for a server that does not answer
-      throw (this.#pool.waitingCount ?? 0) > 0 ? error : new NotConnectedError(new Error('timeout'));
-    }
-    // while it is checked out nobody else listens, and an error nobody hears ends the process
-    if (client.on && !heard.has(client)) {
-      heard.add(client);
-      client.on('error', ignore);
-    }
-    return client;
+        reject(this.#late());
+      }, milliseconds);
+      this.#acquire(
+        (client) => {
+          clearTimeout(timer);
+          if (late) this.#giveBack(client, true);
+          else resolve(client);
+        },
+        (error) => {
+          clearTimeout(timer);
+          reject(new NotConnectedError(error));
+        },
+        () => !late,
+      );
+    });
   }
 
-  async #use<T>(work: (client: Checked, left: number) => Promise<T>, trip: Trip): Promise<T> {
-    const end = performance.now() + trip.timeout;
-    // a little early: who is still without a connection knows that nothing was sent, and should be able to say so
-    const client = await this.#checkout(trip.timeout - Math.min(50, trip.timeout * 0.05));
-    try {
-      const left = Math.max(1, end - performance.now());
-      const result = await within(work(client, left), left, () => new TripTimeoutError());
-      client.release();
-      return result;
-    } catch (error) {
-      // a statement without an answer, or a transaction without an end, goes with its connection
-      client.release(!isSane(error));
-      throw error;
-    }
+  /** @throws NotConnectedError, PoolBusyError: nothing was sent; TripTimeoutError: it may have been carried out */
+  #use<T>(work: (client: Checked) => Promise<T>, trip: Trip): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const end = performance.now() + trip.timeout;
+      let client: Checked | undefined;
+      let over = false;
+      // what fails afterwards fails for nobody
+      const finish = (settle: () => void, sane: boolean): void => {
+        if (over) return;
+        over = true;
+        clearTimeout(timer);
+        // a statement without an answer, or a transaction without an end, goes with its connection
+        if (client) this.#giveBack(client, sane);
+        settle();
+      };
+      const ring = (): void => {
+        if (!client) return finish(() => reject(this.#late()), true);
+        const left = end - performance.now();
+        if (left >= 1) timer = setTimeout(ring, left);
+        else finish(() => reject(new TripTimeoutError()), false);
+      };
+      // first a little early: who is still without a connection knows that nothing was sent, and should be able to say so
+      let timer = setTimeout(ring, trip.timeout - Math.min(50, trip.timeout * 0.05));
+      this.#acquire(
+        (got) => {
+          if (over) return this.#giveBack(got, true);
+          client = got;
+          const started = work(got);
+          started.then(
+            () => finish(() => resolve(started), true),
+            (error: unknown) => finish(() => resolve(started), isSane(error)),
+          );
+        },
+        (error) => finish(() => reject(new NotConnectedError(error)), true),
+        () => !over,
+      );
+    });
   }
 
   async run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
@@ -254,6 +341,7 @@ export class PooledConnections implements Connections {
 
   async close(): Promise<void> {
     if (this.#own) await this.#pool.end();
+    else this.#pool.removeListener?.('error', ignore);
   }
 }
 

@@ -27,7 +27,7 @@ import type {
 } from '../../driver.js';
 import { MemoryConfigError, MemoryError } from '../../errors.js';
 import type { PgLike, PostgresConfig } from '../../types.js';
-import { BorrowedConnection, type Connections, isPool, loadPg, poolConfig, PooledConnections } from './client.js';
+import { BorrowedConnection, type Connections, isPool, ownPool, PooledConnections } from './client.js';
 import { DocumentLayout } from './document.js';
 import { openDocuments } from './document-open.js';
 import { classify } from './failures.js';
@@ -69,9 +69,7 @@ function deadlineOf(config: PostgresConfig): number {
 export async function connect(config: PostgresConfig, client?: PgLike): Promise<Connections> {
   const prepared = config.preparedStatements ?? true;
   if (client) return isPool(client) ? new PooledConnections(client, prepared) : new BorrowedConnection(client, prepared);
-  const { Pool } = await loadPg();
-  const make = (limits: boolean): InstanceType<typeof Pool> => new Pool(poolConfig(config, deadlineOf(config), limits));
-  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false) });
+  return await ownPool(config, deadlineOf(config), prepared);
 }
 
 class PostgresDriver implements StorageDriver {

@@ -13,6 +13,28 @@ export class NotConnectedError extends Error {
   }
 }
 
+/** The server that took the connection takes no writes, and one that does was asked for. */
+export class NotWritableError extends Error {
+  readonly standby: boolean;
+
+  /** @param standby - a standby, or a primary whose transactions are read-only */
+  constructor(standby: boolean) {
+    super('not writable');
+    this.standby = standby;
+  }
+}
+
+/** None of several hosts took a connection. */
+export class HostsError extends Error {
+  readonly failures: readonly { readonly host: string; readonly failure: unknown }[];
+
+  /** @param failures - what each said; `host` as `host:port` */
+  constructor(failures: HostsError['failures']) {
+    super('no host took the connection');
+    this.failures = failures;
+  }
+}
+
 /** No connection of the pool was free in time; nothing was sent. */
 export class PoolBusyError extends Error {}
 
@@ -23,6 +45,11 @@ export class TripTimeoutError extends Error {}
 export function sqlState(error: unknown): string | undefined {
   const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code) ? code : undefined;
+}
+
+/** The {@link sqlState} of a failure to connect; of several hosts each one's. */
+export function statesOf(cause: unknown): readonly (string | undefined)[] {
+  return cause instanceof HostsError ? cause.failures.map(({ failure }) => sqlState(failure)) : [sqlState(cause)];
 }
 
 /** Whether a connection is as good as before after this failure. */
@@ -47,7 +74,10 @@ const STATES: Readonly<Record<string, Classified>> = {
   '0A000': { kind: 'retryable', reason: 'the tables were altered since the statement was prepared' },
   '22021': { kind: 'storage', reason: 'the database is not UTF-8 encoded' },
   '22P05': { kind: 'storage', reason: 'the database cannot hold a character' },
-  '25006': { kind: 'retryable', reason: 'the server is read-only (a standby?)' },
+  '25006': {
+    kind: 'retryable',
+    reason: 'the server is read-only (a standby, or default_transaction_read_only); connect to the primary, or name all servers in the URL',
+  },
   '25P02': { kind: 'storage', reason: 'the caller’s transaction has failed before; roll it back' },
   '26000': { kind: 'config', reason: 'a prepared statement is gone; behind a pooler in transaction mode set preparedStatements: false' },
   '3D000': { kind: 'config', reason: 'there is no such database; create it, or correct the setting "database"' },
@@ -103,9 +133,11 @@ export function classify(error: unknown): Classified {
     return STATES[state] ?? CLASSES[state.slice(0, 2)] ?? { kind: 'storage', reason: `PostgreSQL failed with SQLSTATE ${state}` };
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   if (typeof code === 'string' && REFUSED[code] !== undefined) return { kind: 'refused', reason: REFUSED[code] };
+  // said by the client before it sends
+  if (typeof message === 'string' && /not queryable/i.test(message)) return { kind: 'refused', reason: 'the connection is closed' };
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT' || code === 'ECONNABORTED')
     return { kind: 'lost', reason: `the connection to the server was lost (${code})` };
-  if (typeof message === 'string' && /connection terminated|not queryable|client was closed/i.test(message))
+  if (typeof message === 'string' && /connection terminated/i.test(message))
     return { kind: 'lost', reason: 'the connection to the server was lost' };
   return {
     kind: 'storage',
@@ -113,8 +145,31 @@ export function classify(error: unknown): Classified {
   };
 }
 
+/** What to do about a certificate. */
+function tlsFailure(code: string): string {
+  const what = `the TLS connection failed (${code})`;
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return `${what}: the server’s certificate is for another host name; connect by a name it holds, or accept any name of its authority with sslmode=verify-ca`;
+  if (code === 'CERT_HAS_EXPIRED') return `${what}: the server’s certificate has expired; renew it`;
+  if (code === 'CERT_NOT_YET_VALID') return `${what}: the server’s certificate is not valid yet; compare the clocks`;
+  if (/^(DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/.test(code))
+    return `${what}: the authority of the server’s certificate is unknown; pass it as ssl: { ca } (sslrootcert in the URL), or connect without checking it with ssl: { rejectUnauthorized: false } (sslmode=require)`;
+  if (/ALERT|HANDSHAKE/.test(code)) return `${what}: the server did not accept the client’s certificate or version; see ssl: { cert, key }`;
+  return `${what}: check the setting "ssl" (ca, cert, key)`;
+}
+
 /** Why there is no connection: nothing was sent, whatever it was. */
 function connectionFailure(cause: unknown): Classified {
+  if (cause instanceof HostsError) {
+    const each = cause.failures.map(({ host, failure }) => ({ host, ...connectionFailure(failure) }));
+    return {
+      // as long as one of them may come back, it is worth trying again
+      kind: each.every(({ kind }) => kind === 'config') ? 'config' : 'refused',
+      reason: `none of the servers took the connection: ${each.map(({ host, reason }) => `${host}: ${reason}`).join('; ')}`,
+    };
+  }
+  if (cause instanceof NotWritableError)
+    return { kind: 'refused', reason: cause.standby ? 'it is a standby, which takes no writes' : 'its transactions are read-only' };
   const { code, message, errors } = (cause ?? {}) as { code?: unknown; message?: unknown; errors?: unknown };
   const text = typeof message === 'string' ? message : '';
   if (/does not support SSL/i.test(text)) {
@@ -124,9 +179,7 @@ function connectionFailure(cause: unknown): Classified {
         'the server has no TLS, and going on in clear text is not what was asked for; set ssl: false (sslmode=disable) if that is meant',
     };
   }
-  if (typeof code === 'string' && TLS.test(code)) {
-    return { kind: 'config', reason: `the server’s certificate was not accepted (${code}); pass its authority as ssl: { ca }` };
-  }
+  if (typeof code === 'string' && TLS.test(code)) return { kind: 'config', reason: tlsFailure(code) };
   if (/SASL|password must be/i.test(text))
     return { kind: 'config', reason: 'the server wants a password, and none (or no usable one) is configured' };
   if (Array.isArray(errors) && errors.length > 0 && code === undefined) return connectionFailure(errors[0]);
