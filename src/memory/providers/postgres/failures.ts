@@ -80,6 +80,12 @@ const STATES: Readonly<Record<string, Classified>> = {
   },
   '25P02': { kind: 'storage', reason: 'the caller’s transaction has failed before; roll it back' },
   '26000': { kind: 'config', reason: 'a prepared statement is gone; behind a pooler in transaction mode set preparedStatements: false' },
+  '28000': {
+    kind: 'config',
+    reason:
+      'the server does not let this user in: is the role there, does pg_hba.conf name it, does the server want TLS (ssl: true) or a client’s certificate (ssl: { cert, key })',
+  },
+  '28P01': { kind: 'config', reason: 'the server rejected the password; check the settings "username" and "password"' },
   '3D000': { kind: 'config', reason: 'there is no such database; create it, or correct the setting "database"' },
   '3F000': { kind: 'config', reason: 'there is no such schema; create it, or correct the setting "schema"' },
   '42501': { kind: 'config', reason: `the database role may not do this (permission denied): ${GRANT}` },
@@ -116,7 +122,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such socket',
   EACCES: 'the socket may not be used by this user',
 };
-const TLS = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/;
+const TLS = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/;
 
 /**
  * What a failure means. Never throws.
@@ -155,7 +161,7 @@ function tlsFailure(code: string): string {
   if (/^(DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/.test(code))
     return `${what}: the authority of the server’s certificate is unknown; pass it as ssl: { ca } (sslrootcert in the URL), or connect without checking it with ssl: { rejectUnauthorized: false } (sslmode=require)`;
   if (/ALERT|HANDSHAKE/.test(code)) return `${what}: the server did not accept the client’s certificate or version; see ssl: { cert, key }`;
-  return `${what}: check the setting "ssl" (ca, cert, key)`;
+  return `${what}: check the texts in the setting "ssl" (ca, cert, key)`;
 }
 
 /** Why there is no connection: nothing was sent, whatever it was. */
