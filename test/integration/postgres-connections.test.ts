@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createPostgresProvider, MemoryConnectionError, type MemoryProvider, type PostgresConfig, textOf, unwrap, user } from 'jaf/memory';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
 import { usePostgres } from '../support/postgres.js';
 
 let server: Awaited<ReturnType<typeof usePostgres>>;
@@ -258,6 +259,90 @@ describe('PostgreSQL: a connection the caller lends', () => {
       held.release();
     } finally {
       await pool.end();
+    }
+  });
+});
+
+describe('PostgreSQL behind PgBouncer in transaction mode', () => {
+  let pooler: PgBouncer;
+  beforeAll(async () => {
+    pooler = await startPgBouncer(server.url, 4);
+  });
+  afterAll(async () => {
+    await pooler?.destroy();
+  });
+  const through = (config: PostgresConfig & { schema: string }): Promise<MemoryProvider> =>
+    open({ connectionString: pooler.url, preparedStatements: false, ...config });
+
+  it('works over a pool of our own, leaves nothing behind in the sessions of the server', async () => {
+    const schema = fresh();
+    await using provider = await through({ schema, poolMinSize: 3, poolMaxSize: 8, compressionThreshold: 10 });
+    await Promise.all(
+      range(200).map(async (n) => unwrap(await provider.appendMessages(`c${n % 8}`, [user(`${n}`)], undefined, { createIfMissing: true }))),
+    );
+    expect((await provider.getStats()).totalMessages).toBe(200);
+    const client = new pg.Client({ connectionString: pooler.url });
+    await client.connect();
+    try {
+      for (const _ of range(12)) {
+        const { rows } = await client.query(
+          `SELECT (SELECT count(*)::int FROM pg_prepared_statements) AS prepared,
+            (SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory') AS locks,
+            (SELECT count(*)::int FROM pg_settings WHERE source = 'session' AND name NOT IN ('client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings', 'application_name')) AS settings`,
+        );
+        expect(rows).toEqual([{ prepared: 0, locks: 0, settings: 0 }]);
+      }
+    } finally {
+      await client.end();
+    }
+  });
+
+  it('with prepared statements left on the error says which setting to change', async () => {
+    const schema = fresh();
+    const failures: string[] = [];
+    try {
+      await using provider = await through({ schema, preparedStatements: true, poolMaxSize: 8, deadline: 2000 });
+      const calls = range(200).map((n) => provider.appendMessages(`c${n % 20}`, [user(`${n}`)], undefined, { createIfMissing: true }));
+      for (const result of await Promise.all(calls)) if (!result.ok) failures.push(result.error.message);
+    } catch (error) {
+      failures.push((error as Error).message);
+    }
+    expect(failures.length).toBeGreaterThan(0);
+    for (const message of failures) expect(message).toContain('preparedStatements: false');
+  });
+
+  it('killed and restarted under load: goes on, every acknowledged write is there, once', async () => {
+    const schema = fresh();
+    await using provider = await through({ schema, deadline: 20_000, poolMaxSize: 6 });
+    const acknowledged: string[][] = range(4).map(() => []);
+    const unknown = new Set<string>();
+    const run = { ended: false };
+    const writers = acknowledged.map(async (texts, c) => {
+      for (let n = 1; !run.ended; n++) {
+        const text = `c${c}-${n}`;
+        const result = await provider.appendMessages(`chat-${c}`, [user(text)], undefined, { createIfMissing: true });
+        if (result.ok) texts.push(text);
+        else if (result.error.outcome === 'unknown') unknown.add(text);
+      }
+    });
+    const count = (): number => acknowledged.reduce((sum, texts) => sum + texts.length, 0);
+    for (const _ of range(3)) {
+      const before = count();
+      await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 50);
+      await pooler.kill();
+      await pooler.start();
+    }
+    const before = count();
+    await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 50);
+    run.ended = true;
+    await Promise.all(writers);
+    for (const [c, texts] of acknowledged.entries()) {
+      const stored = await textsOf(provider, `chat-${c}`);
+      expect(new Set(stored).size, 'doubled').toBe(stored.length);
+      expect(
+        stored.filter((text) => !unknown.has(text)),
+        'acknowledged, in order',
+      ).toEqual(texts);
     }
   });
 });
