@@ -101,23 +101,39 @@ export interface PostgresReplica extends PostgresServer {
   promote(): Promise<void>;
 }
 
+/** One statement on a connection of its own. */
+async function ask(url: string, text: string): Promise<readonly Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
 /**
- * Starts a streaming replica of a server.
+ * Starts a streaming replica of a server, and makes replication synchronous: what the primary acknowledges, the replica has.
  *
  * @param primary - a server whose settings allow it (those of a new one do)
- * @param name - under which `synchronous_standby_names` of the primary knows it
  */
-export async function startReplica(primary: PostgresServer, name: string): Promise<PostgresReplica> {
+export async function startReplica(primary: PostgresServer): Promise<PostgresReplica> {
+  const name = 'jaf_replica';
   const server = await launch({ hot_standby: 'on' }, {}, ({ bin, data, options }) => {
     const source = `host=127.0.0.1 port=${primary.port} user=jaf application_name=${name}`;
     execFileSync(join(bin, 'pg_basebackup'), ['-D', data, '-d', source, '-R', '-X', 'stream', '-c', 'fast', '--no-sync'], options);
   });
+  // only now: it would be copied, and a promoted replica would wait for itself
+  await ask(primary.url, `ALTER SYSTEM SET synchronous_standby_names = '${name}'`);
+  await ask(primary.url, 'SELECT pg_reload_conf()');
+  for (const end = Date.now() + 20_000; ; await sleep(20)) {
+    const [row] = await ask(primary.url, 'SELECT sync_state FROM pg_stat_replication');
+    if (row?.['sync_state'] === 'sync') break;
+    if (Date.now() > end) throw new Error('the replica did not become synchronous in 20 s');
+  }
   return Object.assign(server, {
     async promote() {
-      const client = new pg.Client({ connectionString: server.url });
-      await client.connect();
-      await client.query('SELECT pg_promote()');
-      await client.end();
+      await ask(server.url, 'SELECT pg_promote()');
     },
   });
 }

@@ -1,0 +1,145 @@
+// A primary and a streaming replica: which one a provider connects to, and what happens when the replica is promoted.
+import { createPostgresProvider, MemoryConnectionError, type MemoryProvider, type PostgresConfig, textOf, unwrap, user } from 'jaf/memory';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type PostgresReplica, type PostgresServer, startPostgres, startReplica } from '../support/postgres.js';
+
+let primary: PostgresServer;
+let replica: PostgresReplica;
+
+beforeAll(async () => {
+  primary = await startPostgres();
+  replica = await startReplica(primary);
+});
+afterAll(async () => {
+  await replica?.destroy();
+  await primary?.destroy();
+});
+
+const urlOf = (servers: readonly { port: number }[], parameters = ''): string =>
+  `postgresql://jaf@${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}/postgres?sslmode=disable${parameters}`;
+
+function open(servers: readonly { port: number }[], config: PostgresConfig, parameters = ''): Promise<MemoryProvider> {
+  return createPostgresProvider({ connectionString: urlOf(servers, parameters), sweep: false, ...config });
+}
+
+async function textsOf(provider: MemoryProvider, id: string): Promise<string[]> {
+  return ((await provider.getConversation(id))?.messages ?? []).map(textOf);
+}
+
+const refused = async (work: Promise<unknown>): Promise<MemoryConnectionError> => {
+  const error: unknown = await work.then(
+    () => undefined,
+    (e: unknown) => e,
+  );
+  expect(error).toBeInstanceOf(MemoryConnectionError);
+  return error as MemoryConnectionError;
+};
+
+describe('PostgreSQL: several hosts', () => {
+  it('of several hosts the one that takes writes is used, wherever it stands in the list', async () => {
+    const nobody = { port: 1 };
+    for (const servers of [
+      [primary, replica],
+      [replica, primary],
+      [nobody, replica, primary],
+    ]) {
+      for (const parameters of ['', '&target_session_attrs=read-write', '&target_session_attrs=primary']) {
+        await using provider = await open(servers, { schema: 'hosts', poolMinSize: 3 }, parameters);
+        unwrap(await provider.appendMessages('chat', [user('x')], undefined, { createIfMissing: true }));
+        expect(JSON.stringify(await provider.healthCheck())).not.toContain('standby');
+      }
+    }
+    await using any = await open([nobody, replica, primary], { schema: 'hosts' }, '&target_session_attrs=any');
+    expect(JSON.stringify(await any.healthCheck())).toContain('read-only standby');
+  });
+
+  it('when none takes writes the error says what each said, within the deadline', async () => {
+    const started = performance.now();
+    const error = await refused(open([replica, { port: 1 }], { schema: 'hosts', deadline: 400 }));
+    expect(performance.now() - started).toBeLessThan(3000);
+    expect(error).toMatchObject({ code: 'refused', outcome: 'not_applied', retryable: true });
+    expect(error.message).toContain(`127.0.0.1:${replica.port}: it is a standby, which takes no writes`);
+    expect(error.message).toContain('127.0.0.1:1: nothing listens');
+    const single = await refused(open([replica], { schema: 'hosts', deadline: 400 }, '&target_session_attrs=read-write'));
+    expect(single.message).toContain('standby');
+  });
+
+  it('a standby alone: reads work, writes fail and say why, nothing is created', async () => {
+    await using writer = await open([primary], { schema: 'standby' });
+    unwrap(await writer.storeMessages('chat', [user('1')], { topic: 'x' }, { userId: 'ann' }));
+    // synchronous replication waits until the standby has it on disk, not until it shows it
+    await expect
+      .poll(
+        async () => {
+          await using early = await open([replica], { schema: 'standby', deadline: 300 }).catch(() => undefined);
+          return early && (await textsOf(early, 'chat'));
+        },
+        { timeout: 10_000 },
+      )
+      .toEqual(['1']);
+    await using reader = await open([replica], { schema: 'standby', deadline: 400 });
+    expect(await textsOf(reader, 'chat')).toEqual(['1']);
+    expect(await reader.findConversations({ userId: 'ann', metadata: { topic: 'x' } })).toHaveLength(1);
+    expect(await reader.getStats()).toMatchObject({ totalConversations: 1, totalMessages: 1 });
+    expect((await reader.getMessages('chat', { limit: 5 })).items).toHaveLength(1);
+    expect(JSON.stringify(await reader.healthCheck())).toContain('read-only standby');
+    for (const write of [reader.appendMessages('chat', [user('2')]), reader.storeMessages('new', [user('2')])]) {
+      const result = await write;
+      expect(result.ok ? undefined : result.error).toBeInstanceOf(MemoryConnectionError);
+      expect(result.ok ? undefined : result.error).toMatchObject({ outcome: 'not_applied' });
+      expect(result.ok ? '' : result.error.message).toMatch(/read-only.*connect to the primary/);
+    }
+    expect((await refused(reader.deleteConversation('chat'))).message).toContain('read-only');
+    expect((await refused(open([replica], { schema: 'never_made', deadline: 400 }))).message).toMatch(/read-only.*connect to the primary/);
+    expect(await textsOf(writer, 'chat')).toEqual(['1']);
+  });
+
+  it('a replica promoted under load: no acknowledged write is lost, none doubled, the order is kept', async () => {
+    const conversations = 6;
+    const acknowledged: string[][] = Array.from({ length: conversations }, () => []);
+    const unknown = new Set<string>();
+    const run = { ended: false };
+    let first = 0;
+    let killed = Infinity;
+    await using provider = await open([primary, replica], { schema: 'failover', deadline: 20_000, poolMaxSize: 5 });
+    const writers = acknowledged.map(async (texts, c) => {
+      for (let n = 1; !run.ended; n++) {
+        const text = `c${c}-${n}`;
+        const result = await provider.appendMessages(`chat-${c}`, [user(text)], undefined, { createIfMissing: true });
+        if (result.ok) {
+          texts.push(text);
+          if (first === 0 && performance.now() > killed) first = performance.now();
+        } else {
+          expect(result.error).toBeInstanceOf(MemoryConnectionError);
+          if (result.error.outcome === 'unknown') unknown.add(text);
+        }
+      }
+    });
+    const count = (): number => acknowledged.reduce((sum, texts) => sum + texts.length, 0);
+    await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(300);
+    // it stays dead: an old primary that came back would take writes nobody else sees
+    await primary.kill();
+    killed = performance.now();
+    await replica.promote();
+    const promoted = performance.now();
+    const before = count();
+    await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 300);
+    run.ended = true;
+    await Promise.all(writers);
+    console.log(
+      `failover: first success ${(first - killed).toFixed(0)} ms after the primary died, ${(first - promoted).toFixed(0)} ms after the promotion; ${unknown.size} writes of unknown outcome`,
+    );
+    await using direct = await open([replica], { schema: 'failover' });
+    for (const [c, texts] of acknowledged.entries()) {
+      const stored = await textsOf(direct, `chat-${c}`);
+      expect(new Set(stored).size, 'doubled').toBe(stored.length);
+      const known = new Set(texts);
+      expect(
+        stored.filter((text) => known.has(text)),
+        'acknowledged, in order',
+      ).toEqual(texts);
+      for (const text of stored) expect(known.has(text) || unknown.has(text), `${text} was neither acknowledged nor unknown`).toBe(true);
+    }
+    expect((await provider.healthCheck()).healthy).toBe(true);
+  });
+});
