@@ -167,11 +167,11 @@ describe('PostgreSQL: a connection the caller lends', () => {
     let underWay = 0;
     let most = 0;
     const watched = {
-      async query(config: Parameters<pg.Client['query']>[0]): Promise<never> {
-        sent.push((config as { text: string }).text);
+      async query(config: { text: string; values?: unknown[] }): Promise<pg.QueryResult> {
+        sent.push(config.text);
         most = Math.max(most, ++underWay);
         try {
-          return (await lender.query(config)) as never;
+          return await lender.query(config);
         } finally {
           underWay--;
         }

@@ -1,5 +1,7 @@
 // A primary and a streaming replica: which one a provider connects to, and what happens when the replica is promoted.
+import { createServer } from 'node:net';
 import { createPostgresProvider, MemoryConnectionError, type MemoryProvider, type PostgresConfig, textOf, unwrap, user } from 'jaf/memory';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type PostgresReplica, type PostgresServer, startPostgres, startReplica } from '../support/postgres.js';
 
@@ -94,52 +96,122 @@ describe('PostgreSQL: several hosts', () => {
     expect(await textsOf(writer, 'chat')).toEqual(['1']);
   });
 
-  it('a replica promoted under load: no acknowledged write is lost, none doubled, the order is kept', async () => {
-    const conversations = 6;
-    const acknowledged: string[][] = Array.from({ length: conversations }, () => []);
-    const unknown = new Set<string>();
-    const run = { ended: false };
-    let first = 0;
-    let killed = Infinity;
-    await using provider = await open([primary, replica], { schema: 'failover', deadline: 20_000, poolMaxSize: 5 });
-    const writers = acknowledged.map(async (texts, c) => {
-      for (let n = 1; !run.ended; n++) {
-        const text = `c${c}-${n}`;
-        const result = await provider.appendMessages(`chat-${c}`, [user(text)], undefined, { createIfMissing: true });
-        if (result.ok) {
-          texts.push(text);
-          if (first === 0 && performance.now() > killed) first = performance.now();
-        } else {
-          expect(result.error).toBeInstanceOf(MemoryConnectionError);
-          if (result.error.outcome === 'unknown') unknown.add(text);
-        }
-      }
-    });
-    const count = (): number => acknowledged.reduce((sum, texts) => sum + texts.length, 0);
-    await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(300);
-    // it stays dead: an old primary that came back would take writes nobody else sees
-    await primary.kill();
-    killed = performance.now();
-    await replica.promote();
-    const promoted = performance.now();
-    const before = count();
-    await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 300);
-    run.ended = true;
-    await Promise.all(writers);
-    console.log(
-      `failover: first success ${(first - killed).toFixed(0)} ms after the primary died, ${(first - promoted).toFixed(0)} ms after the promotion; ${unknown.size} writes of unknown outcome`,
-    );
-    await using direct = await open([replica], { schema: 'failover' });
-    for (const [c, texts] of acknowledged.entries()) {
-      const stored = await textsOf(direct, `chat-${c}`);
-      expect(new Set(stored).size, 'doubled').toBe(stored.length);
-      const known = new Set(texts);
-      expect(
-        stored.filter((text) => known.has(text)),
-        'acknowledged, in order',
-      ).toEqual(texts);
-      for (const text of stored) expect(known.has(text) || unknown.has(text), `${text} was neither acknowledged nor unknown`).toBe(true);
+  it('a host that takes connections and says nothing leaves time for the next one', async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const address = silent.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    try {
+      const started = performance.now();
+      await using provider = await open([{ port }, primary], { schema: 'hosts', deadline: 1200 });
+      expect(performance.now() - started).toBeGreaterThan(550);
+      const opened = performance.now();
+      unwrap(await provider.appendMessages('silent', [user('x')], undefined, { createIfMissing: true }));
+      // the host that works is kept: nobody waits for the silent one again
+      expect(performance.now() - opened).toBeLessThan(500);
+    } finally {
+      silent.close();
     }
-    expect((await provider.healthCheck()).healthy).toBe(true);
+  });
+
+  it('a primary that is made read-only for a while: connections to it are dropped, writes wait and go on', async () => {
+    const setting = async (change: string): Promise<void> => {
+      const client = new pg.Client({ connectionString: primary.url, options: '-c default_transaction_read_only=off' });
+      await client.connect();
+      await client.query(`ALTER SYSTEM ${change}`);
+      await client.query('SELECT pg_reload_conf()');
+      await client.end();
+    };
+    await using provider = await open([primary, replica], { schema: 'readonly', deadline: 10_000, poolMaxSize: 3, poolMinSize: 3 });
+    unwrap(await provider.storeMessages('chat', [user('0')]));
+    await setting('SET default_transaction_read_only = on');
+    try {
+      await expect
+        .poll(async () => {
+          await using brief = await open([primary], { schema: 'readonly', deadline: 300 });
+          const result = await brief.appendMessages('other', [user('x')], undefined, { createIfMissing: true });
+          return result.ok ? '' : result.error.message;
+        })
+        .toContain('read-only');
+      const writes = ['1', '2', '3'].map((text) => provider.appendMessages('chat', [user(text)]));
+      const early = await Promise.race([...writes, new Promise((resolve) => setTimeout(() => resolve('waiting'), 300))]);
+      expect(early).toBe('waiting');
+      await setting('RESET default_transaction_read_only');
+      for (const write of writes) unwrap(await write);
+      expect(await textsOf(provider, 'chat')).toEqual(['0', '1', '2', '3']);
+    } finally {
+      await setting('RESET default_transaction_read_only');
+    }
+  });
+
+  it('the primary killed, the replica promoted under load: no acknowledged write is lost, none doubled, the order is kept', async () => {
+    await promoteUnderLoad(primary, replica, 'kill', 20_000);
+  });
+
+  it('the same when the primary hangs instead', async () => {
+    const hanging = await startPostgres();
+    try {
+      const next = await startReplica(hanging);
+      try {
+        await promoteUnderLoad(hanging, next, 'freeze', 1000);
+      } finally {
+        await next.destroy();
+      }
+    } finally {
+      await hanging.destroy();
+    }
   });
 });
+
+/** The primary stays dead: one that came back would take writes nobody else sees. */
+async function promoteUnderLoad(from: PostgresServer, to: PostgresReplica, how: 'kill' | 'freeze', deadline: number): Promise<void> {
+  const conversations = 6;
+  const acknowledged: string[][] = Array.from({ length: conversations }, () => []);
+  const unknown = new Set<string>();
+  const run = { ended: false };
+  // between two acknowledged writes, of whatever conversations
+  let pause = 0;
+  let resumed = 0;
+  let last = performance.now();
+  await using provider = await open([from, to], { schema: 'failover', deadline, poolMaxSize: 5 });
+  const writers = acknowledged.map(async (texts, c) => {
+    for (let n = 1; !run.ended; n++) {
+      const text = `c${c}-${n}`;
+      const result = await provider.appendMessages(`chat-${c}`, [user(text)], undefined, { createIfMissing: true });
+      if (result.ok) {
+        texts.push(text);
+        const now = performance.now();
+        if (now - last > pause) [pause, resumed] = [now - last, now];
+        last = now;
+      } else {
+        expect(result.error).toBeInstanceOf(MemoryConnectionError);
+        if (result.error.outcome === 'unknown') unknown.add(text);
+      }
+    }
+  });
+  const count = (): number => acknowledged.reduce((sum, texts) => sum + texts.length, 0);
+  await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(300);
+  pause = 0;
+  await from[how]();
+  await to.promote();
+  const promoted = performance.now();
+  const before = count();
+  await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 300);
+  run.ended = true;
+  await Promise.all(writers);
+  console.log(
+    `failover (${how}): ${pause.toFixed(0)} ms without an acknowledged write, until ${(resumed - promoted).toFixed(0)} ms after the promotion; ${unknown.size} of unknown outcome`,
+  );
+  await using direct = await open([to], { schema: 'failover' });
+  for (const [c, texts] of acknowledged.entries()) {
+    const stored = await textsOf(direct, `chat-${c}`);
+    expect(new Set(stored).size, 'doubled').toBe(stored.length);
+    const known = new Set(texts);
+    expect(
+      stored.filter((text) => known.has(text)),
+      'acknowledged, in order',
+    ).toEqual(texts);
+    for (const text of stored) expect(known.has(text) || unknown.has(text), `${text} was neither acknowledged nor unknown`).toBe(true);
+  }
+  expect((await provider.healthCheck()).healthy).toBe(true);
+}
