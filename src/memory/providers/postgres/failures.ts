@@ -74,8 +74,9 @@ const STATES: Readonly<Record<string, Classified>> = {
   '0A000': { kind: 'retryable', reason: 'the tables were altered since the statement was prepared' },
   '22021': { kind: 'storage', reason: 'the database is not UTF-8 encoded' },
   '22P05': { kind: 'storage', reason: 'the database cannot hold a character' },
+  // waits as for a connection: another attempt means another one
   '25006': {
-    kind: 'retryable',
+    kind: 'refused',
     reason: 'the server is read-only (a standby, or default_transaction_read_only); connect to the primary, or name all servers in the URL',
   },
   '25P02': { kind: 'storage', reason: 'the caller’s transaction has failed before; roll it back' },
