@@ -1,4 +1,5 @@
 // A PostgreSQL server that is killed, frozen and restarted under load. Always a private one.
+import { connect, createServer } from 'node:net';
 import { createPostgresProvider, MemoryConnectionError, textOf, unwrap, user } from 'jaf/memory';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type PostgresServer, startPostgres } from '../support/postgres.js';
@@ -104,6 +105,86 @@ describe('PostgreSQL: a server that fails', () => {
     const texts = ((await provider.getConversation('chat'))?.messages ?? []).map(textOf);
     expect(texts.at(-1)).toBe('3');
     for (const text of ['1', '2']) expect(texts.filter((t) => t === text).length).toBeLessThanOrEqual(1);
+  });
+
+  it('restarted by an administrator under load: nobody gets an error, every write is there once, in order', async () => {
+    await using provider = await createPostgresProvider({
+      connectionString: server.url,
+      schema: 'restarted',
+      deadline: 30_000,
+      sweep: false,
+    });
+    const run = { ended: false };
+    const written: string[][] = Array.from({ length: 4 }, () => []);
+    const writers = written.map(async (texts, c) => {
+      for (let n = 1; !run.ended; n++) {
+        unwrap(await provider.appendMessages(`chat-${c}`, [user(`${n}`)], undefined, { createIfMissing: true }));
+        texts.push(`${n}`);
+      }
+    });
+    const count = (): number => written.reduce((sum, texts) => sum + texts.length, 0);
+    for (let round = 0; round < 2; round++) {
+      const before = count();
+      await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 100);
+      await server.stop();
+      await server.start();
+    }
+    const before = count();
+    await expect.poll(count, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + 100);
+    run.ended = true;
+    await Promise.all(writers);
+    for (const [c, texts] of written.entries())
+      expect(((await provider.getConversation(`chat-${c}`))?.messages ?? []).map(textOf)).toEqual(texts);
+  });
+
+  it('answers that are lost after the commit: every write is there once, and none is reported as failed', async () => {
+    let answers = 0;
+    let lost = 0;
+    // each answer comes after its commit; every ninth is swallowed, and the connection with it
+    const proxy = createServer((client) => {
+      const upstream = connect(server.port, '127.0.0.1');
+      const end = (): void => {
+        client.destroy();
+        upstream.destroy();
+      };
+      for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
+      client.pipe(upstream);
+      let greeted = false;
+      upstream.on('data', (data) => {
+        if (greeted && ++answers % 9 === 0) {
+          lost++;
+          end();
+          return;
+        }
+        greeted = true;
+        client.write(data);
+      });
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = new URL(server.url);
+      await (await createPostgresProvider({ connectionString: url.href, schema: 'swallowed', sweep: false })).close();
+      const address = proxy.address();
+      url.port = String(typeof address === 'object' ? address?.port : 0);
+      await using provider = await createPostgresProvider({
+        connectionString: url.href,
+        schema: 'swallowed',
+        deadline: 30_000,
+        sweep: false,
+        layout: 'rows',
+      });
+      const texts = Array.from({ length: 60 }, (_, n) => `${n}`);
+      await Promise.all(
+        ['a', 'b', 'c'].map(async (id) => {
+          for (const text of texts) unwrap(await provider.appendMessages(id, [user(text)], undefined, { createIfMissing: true }));
+        }),
+      );
+      expect(lost).toBeGreaterThan(10);
+      await using direct = await createPostgresProvider({ connectionString: server.url, schema: 'swallowed', sweep: false });
+      for (const id of ['a', 'b', 'c']) expect(((await direct.getConversation(id))?.messages ?? []).map(textOf)).toEqual(texts);
+    } finally {
+      proxy.close();
+    }
   });
 
   it('connections that died while idle are replaced, without an error to anybody', async () => {
