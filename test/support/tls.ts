@@ -26,9 +26,11 @@ export interface Authority {
   destroy(): void;
 }
 
+const OPENSSL = process.env['JAF_TEST_OPENSSL'] ?? 'openssl';
+
 function openssl(folder: string, ...args: string[]): void {
   try {
-    execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync(OPENSSL, args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
   } catch (error) {
     throw new Error(`These tests need openssl (Debian: apt-get install openssl); "openssl ${args[0]}" failed.`, { cause: error });
   }

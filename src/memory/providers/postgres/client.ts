@@ -53,7 +53,7 @@ export function isPool(client: PgLike): client is PoolLike {
  * @param load - how it is imported
  * @throws MemoryConfigError (`missing_peer`)
  */
-export async function loadPg(load: () => Promise<unknown> = () => import('pg')): Promise<PgModule> {
+async function loadPg(load: () => Promise<unknown> = () => import('pg')): Promise<PgModule> {
   try {
     const module = (await load()) as { default?: PgModule } & PgModule;
     return module.default ?? module;
