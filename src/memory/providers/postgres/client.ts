@@ -3,24 +3,22 @@
  *
  * @module
  */
-import { readFile } from 'node:fs/promises';
 import type { Trip } from '../../driver.js';
-import { MemoryConfigError } from '../../errors.js';
-import type { PgLike, PostgresConfig } from '../../types.js';
+import type { PgLike } from '../../types.js';
 import { isSane, NotConnectedError, PoolBusyError, statesOf, TripTimeoutError } from './failures.js';
-import { type ClientClass, Hosts, targetOf, TLS_FILES } from './hosts.js';
+import type { Hosts } from './pool.js';
 import type { Row } from './records.js';
 import type { Statement } from './statements.js';
 
 /** What is used of a client that was checked out of a pool. */
-interface Checked extends PgLike {
+export interface Checked extends PgLike {
   release(error?: Error | boolean): void;
   on?(event: 'error', listener: () => void): unknown;
   removeListener?(event: 'error', listener: () => void): unknown;
 }
 
 /** What is used of a pool. */
-interface PoolLike extends PgLike {
+export interface PoolLike extends PgLike {
   /** Calls back in the tick in which it stops listening for the client's errors itself. */
   connect(callback: (error: unknown, client?: Checked) => void): unknown;
   end(): Promise<void>;
@@ -31,104 +29,10 @@ interface PoolLike extends PgLike {
   readonly waitingCount?: number;
 }
 
-interface PgModule {
-  readonly Pool: new (config: object) => PoolLike;
-  readonly Client: ClientClass;
-}
-
-/** Default of the pool's size, of the uses and of the idle seconds of a connection. */
-const POOL = 10;
-const USES = 50_000;
-const IDLE_S = 300;
-
 /** Whether a client is a pool: it counts its connections; a `Client` also has `connect`. */
 export function isPool(client: PgLike): client is PoolLike {
   const { connect, totalCount } = client as { connect?: unknown; totalCount?: unknown };
   return typeof connect === 'function' && typeof totalCount === 'number';
-}
-
-/**
- * The `pg` package.
- *
- * @param load - how it is imported
- * @throws MemoryConfigError (`missing_peer`)
- */
-async function loadPg(load: () => Promise<unknown> = () => import('pg')): Promise<PgModule> {
-  try {
-    const module = (await load()) as { default?: PgModule } & PgModule;
-    return module.default ?? module;
-  } catch (error) {
-    const { code, message } = error as { code?: unknown; message?: unknown };
-    const absent = (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') && /['"]pg['"]/.test(String(message));
-    throw new MemoryConfigError(
-      absent
-        ? 'Postgres needs the "pg" package: npm install pg'
-        : `Postgres: the "pg" package is installed but could not be loaded (${typeof code === 'string' ? code : 'no error code'}). Reinstall it.`,
-      { provider: 'postgres', setting: 'type', code: 'missing_peer' },
-    );
-  }
-}
-
-/** The TLS options of a configuration, with the files its connection string names. */
-async function tlsOf(config: PostgresConfig, files: Readonly<Record<string, string>>): Promise<boolean | object | undefined> {
-  const { ssl } = config;
-  if (ssl === undefined || ssl === false) return ssl;
-  const options: Record<string, unknown> = { rejectUnauthorized: true, ...(ssl === true ? {} : ssl) };
-  // pg hides the key of an object it has seen
-  if (typeof ssl === 'object' && 'key' in ssl) options['key'] = ssl.key;
-  for (const [parameter, path] of Object.entries(files)) {
-    const setting = TLS_FILES[parameter];
-    if (setting === undefined || (parameter === 'sslrootcert' && path === 'system')) continue;
-    try {
-      options[setting] = await readFile(path, 'utf8');
-    } catch (error) {
-      throw new MemoryConfigError(
-        `createPostgresProvider "connectionString": the file that ${parameter} names cannot be read (${(error as { code?: string }).code ?? 'unknown'}). Correct the path, or pass the text as ssl: { ${setting} }.`,
-        { provider: 'postgres', setting: 'connectionString' },
-      );
-    }
-  }
-  return options;
-}
-
-/**
- * A pool of our own.
- *
- * @param config - checked
- * @param deadline - of a call, in ms: no statement runs longer at the server
- * @param prepared - whether statements are prepared by name
- * @throws MemoryConfigError for a missing package or a file that cannot be read
- */
-export async function ownPool(config: PostgresConfig, deadline: number, prepared: boolean): Promise<PooledConnections> {
-  const { Pool, Client } = await loadPg();
-  const target = targetOf(config);
-  const { user, password, database, parameters, patience } = target;
-  const hosts = new Hosts(target);
-  // a host that takes no connection must leave time for the others
-  const attempt = Math.max(1, Math.min(patience ?? deadline, Math.floor(deadline / hosts.count)));
-  const ssl = await tlsOf(config, target.files);
-  const make = (limits: boolean): PoolLike =>
-    new Pool({
-      ...(limits ? { statement_timeout: deadline, idle_in_transaction_session_timeout: 60_000 } : {}),
-      application_name: 'jaf',
-      ...parameters,
-      ...(user === undefined ? {} : { user }),
-      ...(password === undefined ? {} : { password }),
-      ...(database === undefined ? {} : { database }),
-      // pg hides the key of the object it gets, and a second pool needs it too
-      ...(ssl === undefined ? {} : { ssl: typeof ssl === 'object' ? { ...ssl } : ssl }),
-      Client: hosts.clientClass(Client, attempt),
-      max: config.poolMaxSize ?? config.maxConnections ?? POOL,
-      min: config.poolMinSize ?? 0,
-      maxUses: config.poolMaxQueries ?? USES,
-      idleTimeoutMillis: (config.poolMaxInactiveConnectionLifetime ?? IDLE_S) * 1000,
-      // a program that is done ends, as with any other provider
-      allowExitOnIdle: true,
-      connectionTimeoutMillis: deadline,
-      keepAlive: true,
-    });
-  // a pooler in front of the server, which is why statements are not prepared, may refuse limits at the start
-  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false), hosts });
 }
 
 /** Several statements on one connection. */

@@ -27,7 +27,7 @@ import type {
 } from '../../driver.js';
 import { MemoryConfigError, MemoryError } from '../../errors.js';
 import type { PgLike, PostgresConfig } from '../../types.js';
-import { BorrowedConnection, type Connections, isPool, ownPool, PooledConnections } from './client.js';
+import { BorrowedConnection, type Connections, isPool, PooledConnections } from './client.js';
 import { DocumentLayout } from './document.js';
 import { openDocuments } from './document-open.js';
 import { classify } from './failures.js';
@@ -35,6 +35,7 @@ import type { Layout } from './layout.js';
 import { checkSchema, isInTransaction, migrate } from './migrate.js';
 import { type StoreNames, storeNames, tableOf, tablesOf } from './names.js';
 import { textOf } from './records.js';
+import { ownPool } from './pool.js';
 import { RowsLayout } from './rows.js';
 import { Statements } from './statements.js';
 

@@ -1,11 +1,9 @@
 /**
- * Where a configuration points to: one host or several, of which one takes writes. A pool of `pg` knows one host; here its
- * clients choose one each time they connect.
+ * Where a configuration points to: one host or several, of which one takes writes.
  *
  * @module
  */
-import type { PgLike, PostgresConfig } from '../../types.js';
-import { HostsError, NotWritableError } from './failures.js';
+import type { PostgresConfig } from '../../types.js';
 
 /** One server: a host name, an address or the folder of a Unix socket, and a port. */
 export interface Host {
@@ -124,104 +122,4 @@ export function targetOf(config: PostgresConfig): Target {
 /** `host:port`, with IPv6 addresses in brackets. */
 export function hostText({ host, port }: Host): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** What is used of the client class of `pg`. */
-export interface RawClient extends PgLike {
-  connect(callback: (error?: unknown) => void): void;
-  end(): Promise<void>;
-  on(event: 'error', listener: () => void): unknown;
-}
-/** The client class of `pg`. */
-export type ClientClass = new (config: object) => RawClient;
-
-/** Which host connections go to: the one that took the last connection, until it refuses one. */
-export class Hosts {
-  readonly #target: Target;
-  readonly #failures = new Map<number, unknown>();
-  #current = 0;
-
-  constructor(target: Target) {
-    this.#target = target;
-  }
-
-  /** How many hosts there are. */
-  get count(): number {
-    return this.#target.hosts.length;
-  }
-
-  /** What the hosts said that refused; the error itself when there is one host. */
-  failure(error: unknown): unknown {
-    if (this.count === 1) return error;
-    const each = [...this.#failures].map(([at, failure]) => {
-      const host = this.#target.hosts[at];
-      return { host: host ? hostText(host) : '', failure };
-    });
-    return new HostsError(each);
-  }
-
-  /**
-   * A client class for a pool: every client connects to the host that is current when it is made, and counts as connected
-   * when the server is what is needed.
-   *
-   * @param Base - of the `pg` package
-   * @param milliseconds - for one attempt
-   */
-  clientClass(Base: ClientClass, milliseconds: number): ClientClass {
-    const { hosts, needs } = this.#target;
-    const current = (): number => this.#current;
-    const failed = (at: number, error: unknown): void => {
-      this.#failures.set(at, error);
-      // of several attempts that fail at once only the first moves on
-      if (this.#current === at) this.#current = (at + 1) % hosts.length;
-    };
-    const worked = (at: number): void => {
-      this.#failures.clear();
-      this.#current = at;
-    };
-    return class extends Base {
-      readonly #at: number;
-
-      constructor(config: object) {
-        const at = current();
-        // inherited, not copied: the pool makes the password a property that copies do not have
-        super(Object.assign(Object.create(config) as object, hosts[at], { connectionTimeoutMillis: milliseconds }));
-        this.#at = at;
-        // the pool listens from when this counts as connected until it is checked out
-        this.on('error', () => undefined);
-      }
-
-      override connect(callback: (error?: unknown) => void): void {
-        const done = (error?: unknown): void => {
-          if (error) failed(this.#at, error);
-          else worked(this.#at);
-          callback(error);
-        };
-        super.connect((error) => {
-          if (error || needs === 'any') done(error);
-          else void this.#connected(done);
-        });
-      }
-
-      async #connected(done: (error?: unknown) => void): Promise<void> {
-        const writable = await this.#check();
-        if (writable === true) return done();
-        done(writable);
-        await this.end(); // the pool forgets a client that did not connect, and does not end it
-      }
-
-      /** Whether the server is what is needed; otherwise why not. */
-      async #check(): Promise<unknown> {
-        const text = "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS readonly";
-        try {
-          const question: { text: string; query_timeout: number } = { text, query_timeout: milliseconds };
-          const [row] = (await this.query(question)).rows as { standby?: unknown; readonly?: unknown }[];
-          const writable = needs === 'primary' ? row?.standby === false : row?.readonly === 'off';
-          return writable || new NotWritableError(row?.standby === true);
-        } catch (error) {
-          return error;
-        }
-      }
-    };
-  }
 }
