@@ -440,14 +440,17 @@ export interface RedisConfig extends ProviderOptions {
 }
 
 /**
- * Configuration of the PostgreSQL provider. What neither the connection string nor a field names is taken from the variables of
- * the `pg` package (`PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGSSLMODE`; without a connection string also `PGHOST`).
+ * Configuration of the PostgreSQL provider. What neither the connection string nor a field names is taken from variables the `pg`
+ * package knows (`PGDATABASE`, `PGUSER`, `PGPASSWORD`, `PGSSLMODE`; not `PGHOST` and `PGPORT`).
  * The settings of connection and pool have no effect on a client that is passed in.
  */
 export interface PostgresConfig extends ProviderOptions {
-  /** `postgresql://user:password@host:port/database?sslmode=verify-full`. What it names wins over the fields below. */
+  /**
+   * `postgresql://user:password@host:port/database?sslmode=verify-full`. What it names wins over the fields below. Several
+   * servers: `postgresql://user@db1:5432,db2:5433/database`; the one that takes writes is found (`target_session_attrs`).
+   */
   connectionString?: string;
-  /** A host name or address, or the folder of a Unix socket; default `localhost`. */
+  /** A host name or address, or the folder of a Unix socket; several as `db1,db2`. Default `localhost`. */
   host?: string;
   /** Default 5432. */
   port?: number;
@@ -459,7 +462,8 @@ export interface PostgresConfig extends ProviderOptions {
   password?: string;
   /**
    * `true` checks certificate and host name, `false` is clear text, an object holds TLS options such as `{ ca }`; default: no
-   * TLS. With `sslmode` in the connection string the stricter one holds; a contradiction is an error.
+   * TLS. With `sslmode` in the connection string the stricter one holds; a contradiction is an error. Files named there
+   * (`sslrootcert`, `sslcert`, `sslkey`) are read when the store is opened.
    */
   ssl?: boolean | object;
   /** Default `conversations`. */

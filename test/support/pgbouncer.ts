@@ -1,11 +1,12 @@
 /** PgBouncer for tests: in transaction mode, in front of a server, on a free port of 127.0.0.1. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { freePort, serverUser } from './postgres.js';
+import { needProgram } from './programs.js';
 
 /** A pooler that tests may kill and start again. */
 export interface PgBouncer {
@@ -17,8 +18,6 @@ export interface PgBouncer {
   destroy(): Promise<void>;
 }
 
-const BINARY = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pgbouncer'];
-
 /**
  * Starts a pooler in transaction mode.
  *
@@ -26,8 +25,7 @@ const BINARY = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer', '/usr/local/bin/pgb
  * @param size - connections to the server
  */
 export async function startPgBouncer(serverUrl: string, size = 8): Promise<PgBouncer> {
-  const binary = process.env['JAF_TEST_PGBOUNCER'] ?? BINARY.find((path) => existsSync(path));
-  if (!binary) throw new Error('These tests need PgBouncer (Debian: apt-get install pgbouncer), or JAF_TEST_PGBOUNCER with its path.');
+  const binary = needProgram('pgbouncer');
   const server = new URL(serverUrl);
   const as = serverUser();
   const folder = mkdtempSync(join(tmpdir(), 'jaf-pgbouncer-'));

@@ -3,12 +3,13 @@
  * JAF_TEST_POSTGRES_URL (a superuser's URL; its databases are left alone but for schemas named jaf_test_…).
  */
 import { type ChildProcess, execFileSync, type ExecFileSyncOptions, spawn } from 'node:child_process';
-import { appendFileSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chownSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { needPostgres } from './programs.js';
 
 /** A server that tests may stop, kill and start again. */
 export interface PostgresServer {
@@ -29,30 +30,12 @@ export interface PostgresServer {
   destroy(): Promise<void>;
 }
 
-const INSTALL =
-  'Install a server (Debian: apt-get install postgresql; then its binaries are in /usr/lib/postgresql/<version>/bin), or set JAF_TEST_POSTGRES_URL.';
-
 /** Options of a server beside its settings. */
 export interface PostgresOptions {
   /** Lines of pg_hba.conf; default: anybody on this machine may do anything. */
   readonly hba?: readonly string[];
   /** Puts files into the folder of the data before the server starts. */
   readonly prepare?: (data: string, as: { readonly uid: number; readonly gid: number } | undefined) => void;
-}
-
-function binaries(): string {
-  const root = '/usr/lib/postgresql';
-  const own = process.env['JAF_TEST_POSTGRES_BIN'];
-  const found = own
-    ? [own]
-    : existsSync(root)
-      ? readdirSync(root)
-          .sort((a, b) => Number(b) - Number(a))
-          .map((v) => join(root, v, 'bin'))
-      : [];
-  const bin = found.find((folder) => existsSync(join(folder, 'initdb')));
-  if (!bin) throw new Error(`These tests need PostgreSQL, and there is none in ${root}. ${INSTALL}`);
-  return bin;
 }
 
 /** Who servers run as. initdb refuses root: in a container that runs as root the server runs as `postgres` or `nobody`. */
@@ -142,7 +125,7 @@ export async function startReplica(primary: PostgresServer): Promise<PostgresRep
 type Fill = (at: { bin: string; data: string; options: ExecFileSyncOptions }) => void;
 
 async function launch(settings: Readonly<Record<string, string>>, more: PostgresOptions, fill: Fill): Promise<PostgresServer> {
-  const bin = binaries();
+  const bin = needPostgres();
   const as = serverUser();
   const folder = mkdtempSync(join(tmpdir(), 'jaf-postgres-'));
   if (as) chownSync(folder, as.uid, as.gid);

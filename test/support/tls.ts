@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { needProgram } from './programs.js';
 
 /** A certificate and its key, as files and as texts. */
 export interface Certificate {
@@ -26,14 +27,8 @@ export interface Authority {
   destroy(): void;
 }
 
-const OPENSSL = process.env['JAF_TEST_OPENSSL'] ?? 'openssl';
-
 function openssl(folder: string, ...args: string[]): void {
-  try {
-    execFileSync(OPENSSL, args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
-  } catch (error) {
-    throw new Error(`These tests need openssl (Debian: apt-get install openssl); "openssl ${args[0]}" failed.`, { cause: error });
-  }
+  execFileSync(needProgram('openssl'), args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 /** Makes an authority in a temp folder. */
