@@ -11,6 +11,7 @@ import { registerDoctor } from './commands/doctor.js';
 import { registerInfo } from './commands/info.js';
 import { registerList } from './commands/list.js';
 import { registerReplay } from './commands/replay.js';
+import { registerSchema } from './commands/schema.js';
 import { registerShow } from './commands/show.js';
 import { registerStats } from './commands/stats.js';
 import { Output } from './output.js';
@@ -95,6 +96,7 @@ async function main(argv: readonly string[]): Promise<number> {
   registerStats(program, run);
   registerReplay(program, run);
   registerChat(program, run);
+  registerSchema(program, run);
 
   try {
     if (argv.length <= 2) {

@@ -38,6 +38,9 @@ export interface PostgresOptions {
   readonly prepare?: (data: string, as: { readonly uid: number; readonly gid: number } | undefined) => void;
 }
 
+/** The path of `psql`. */
+export const psql = (): string => join(needPostgres(), 'psql');
+
 /** Who servers run as. initdb refuses root: in a container that runs as root the server runs as `postgres` or `nobody`. */
 export function serverUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;

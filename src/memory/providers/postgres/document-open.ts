@@ -81,7 +81,7 @@ export async function openDocuments(
     if (isSane(error) || error instanceof MemoryConfigError) await query('ROLLBACK');
     if (sqlState(error) !== '42501') throw error;
     throw fail(
-      `the role may not create what is missing. Run as an owner: ${before ? '' : `${table} `}${beside} INSERT INTO ${tableOf(names, 'settings')} (name, value) VALUES ('key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')); and GRANT SELECT, INSERT, UPDATE, DELETE on these tables to the role.`,
+      `the role may not create what is missing. Run as an owner: ${before ? '' : `${table} `}${beside} INSERT INTO ${tableOf(names, 'settings')} (name, value) VALUES ('key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')); and GRANT SELECT, INSERT, UPDATE, DELETE on these tables, and USAGE on the sequence of "id", to the role ("jaf-memory schema --layout document --role" prints all of it).`,
     );
   }
 }

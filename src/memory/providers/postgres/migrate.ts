@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { MemoryConfigError } from '../../errors.js';
 import type { Session } from './client.js';
 import { isSane, sqlState } from './failures.js';
-import { quoteName, type StoreNames, tableOf, withNames } from './names.js';
+import { partitionOf, quoteName, quoteText, type StoreNames, tableOf, withNames } from './names.js';
 import { textOf } from './records.js';
 import { sql } from './sql.generated.js';
 
@@ -47,7 +47,19 @@ function fail(why: string, setting = 'tableName', code = 'config'): MemoryConfig
 export async function look(query: Session, names: StoreNames): Promise<Found> {
   // reading a catalog makes the session notice what others have created meanwhile; to_regclass alone, or waiting for an
   // advisory lock, does not
-  await query('SELECT FROM pg_class LIMIT 1');
+  const [session] = await query('SELECT current_user::text AS role FROM pg_class LIMIT 1');
+  try {
+    return await lookAs(query, names);
+  } catch (error) {
+    if (sqlState(error) !== '42501') throw error;
+    const role = quoteName(textOf(session?.['role']));
+    throw fail(
+      `role ${role} may not use the schema of ${tableOf(names)}, or read its tables. Run as an owner: ${names.schema === undefined ? '' : `GRANT USAGE ON SCHEMA ${quoteName(names.schema)} TO ${role}; `}GRANT SELECT, INSERT, UPDATE, DELETE on the tables of the store to ${role}; where there are none yet, run what "jaf-memory schema --role" prints.`,
+    );
+  }
+}
+
+async function lookAs(query: Session, names: StoreNames): Promise<Found> {
   const [row] = await query(
     `SELECT current_setting('server_version_num')::int AS server, current_setting('server_encoding') AS encoding,
       to_regclass($1) IS NOT NULL AS ledger, to_regclass($2) IS NOT NULL AS store`,
@@ -103,7 +115,9 @@ export async function checkSchema(query: Session, names: StoreNames): Promise<vo
 
 function refuseForeign(found: Found, names: StoreNames): void {
   if (!found.foreign) return;
-  throw fail(`there is a table ${tableOf(names)} with another shape, which was not made by this package. Use another name.`);
+  throw fail(
+    `there is a table ${tableOf(names)} with another shape, which was not made by this package. Use another name; or, if it holds documents, leave "layout" out to use it as it is, or move it with "jaf-memory migrate --to rows".`,
+  );
 }
 
 /**
@@ -169,15 +183,47 @@ async function missingRight(query: Session, names: StoreNames): Promise<MemoryCo
   );
 }
 
-/** The statements that make a new store: what `jaf-memory schema` prints. */
-export function schemaStatements(names: StoreNames): string {
+/** A table that may be partitioned, as sql/ marks it. Storage parameters belong to its partitions. */
+const PARTITIONED = /^-- partitions: (\w+)\nCREATE TABLE (\{\w+\}) \(\n([\s\S]*?)^\)( WITH \([^)]*\))?;/gm;
+
+/** A migration with its marked tables hash partitioned by conversation; or, without a number, without the marks. */
+function withPartitions(text: string, names: StoreNames, partitions: number | undefined): string {
+  if (partitions === undefined) return text.replaceAll(/^-- partitions: \w+\n/gm, '');
+  return text.replaceAll(PARTITIONED, (_, kind: string, table: string, columns: string, storage = '') => {
+    const parts = Array.from({ length: partitions }, (__, n) => {
+      const name = partitionOf(names, kind, n);
+      return `CREATE TABLE ${name} PARTITION OF ${table} FOR VALUES WITH (MODULUS ${partitions}, REMAINDER ${n})${storage};`;
+    });
+    return `CREATE TABLE ${table} (\n${columns}) PARTITION BY HASH (conversation_id);\n${parts.join('\n')}`;
+  });
+}
+
+/** The statement that makes the schema where it is missing: `IF NOT EXISTS` would ask for the right even where it is there. */
+export function schemaStatement({ schema }: StoreNames): string[] {
+  if (schema === undefined) return [];
+  const name = quoteName(schema);
+  return [`DO ${quoteText(`BEGIN IF to_regnamespace(${quoteText(name)}) IS NULL THEN CREATE SCHEMA ${name}; END IF; END`)};`];
+}
+
+/** The statement that gives a store its key, where it has none: 32 random bytes without an extension. */
+export function keyStatement(names: StoreNames): string {
+  return `INSERT INTO ${tableOf(names, 'settings')} (name, value)\n  VALUES ('key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''))\n  ON CONFLICT (name) DO NOTHING;`;
+}
+
+/**
+ * The statements that make a new store in the layout `rows`: what `jaf-memory schema` prints.
+ *
+ * @param names - of the store
+ * @param partitions - into how many hash partitions its tables are cut; absent = not at all
+ */
+export function schemaStatements(names: StoreNames, partitions?: number): string {
   return [
-    ...(names.schema === undefined ? [] : [`CREATE SCHEMA IF NOT EXISTS ${quoteName(names.schema)};`]),
+    ...schemaStatement(names),
     `${withNames(LEDGER, names)};`,
     ...migrations.map(
-      ([version, text]) => `INSERT INTO ${tableOf(names, 'migrations')} (version) VALUES (${version});\n${withNames(text, names)}`,
+      ([version, text]) =>
+        `INSERT INTO ${tableOf(names, 'migrations')} (version) VALUES (${version});\n${withNames(withPartitions(text, names, partitions), names).trimEnd()}`,
     ),
-    // 32 random bytes without an extension
-    `INSERT INTO ${tableOf(names, 'settings')} (name, value)\n  VALUES ('key', replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''));`,
+    keyStatement(names),
   ].join('\n\n');
 }

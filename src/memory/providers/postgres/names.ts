@@ -9,6 +9,8 @@ import { MemoryConfigError } from '../../errors.js';
 const TABLE = 'conversations';
 /** Bytes of a name from the configuration: leaves room for the longest suffix (`_owner_updated`). */
 const NAME_BYTES = 48;
+/** Bytes PostgreSQL keeps of a name; what is longer is cut. */
+const LONGEST = 63;
 /** Letters, digits, `_`, `$` and `-`; begins with a letter or `_`. Case, reserved words and other scripts are no problem, because names are quoted. */
 const NAME = /^[\p{L}_][\p{L}\p{N}_$-]*$/u;
 
@@ -18,6 +20,17 @@ export const NAME_FORM: string = `made of letters, digits, "_", "$" and "-", at 
 /** Whether a name may be that of a store's table or schema. */
 export function isStoreName(name: string): boolean {
   return NAME.test(name) && Buffer.byteLength(name) <= NAME_BYTES;
+}
+
+/** A role's name may also be an address, as cloud providers have it. */
+const ROLE = /^[\p{L}_][\p{L}\p{N}_$@.-]*$/u;
+
+/** What {@link isRoleName} accepts, for error texts. */
+export const ROLE_FORM: string = 'made of letters, digits, "_", "$", "-", "@" and ".", at most 63 bytes';
+
+/** Whether a name may be that of a role. */
+export function isRoleName(name: string): boolean {
+  return ROLE.test(name) && Buffer.byteLength(name) <= LONGEST;
 }
 
 /** The tables of the layout `rows`, beside the one that is named in the configuration. */
@@ -70,6 +83,25 @@ export function storeNames(tableName: string = TABLE, schema?: string): StoreNam
 export function tableOf({ schema, table }: StoreNames, suffix?: (typeof SUFFIXES)[number] | typeof VIEW): string {
   const name = quoteName(suffix === undefined ? table : `${table}_${suffix}`);
   return schema === undefined ? name : `${quoteName(schema)}.${name}`;
+}
+
+/**
+ * The quoted name of a hash partition of one of our tables.
+ *
+ * @param names - of the store
+ * @param kind - the table's suffix, or `conversations`
+ * @param n - from 0
+ * @throws MemoryConfigError for a table whose name is too long for it
+ */
+export function partitionOf({ schema, table }: StoreNames, kind: string, n: number): string {
+  const name = `${table}${kind === 'conversations' ? '' : `_${kind}`}_p${n}`;
+  if (Buffer.byteLength(name) > LONGEST) {
+    throw new MemoryConfigError(
+      `partitions of ${quoteName(table)}: the name ${quoteName(name)} would be longer than ${LONGEST} bytes. Use fewer partitions or a shorter name.`,
+      { provider: 'postgres', setting: 'tableName' },
+    );
+  }
+  return schema === undefined ? quoteName(name) : `${quoteName(schema)}.${quoteName(name)}`;
 }
 
 /** Every table of a store. */

@@ -1,5 +1,5 @@
 -- The layout `rows`. All times are milliseconds since 1970. The conversation's id leads every key and is compared as UTF-8
--- bytes, so that hash partitioning or a distributing extension needs no other schema. {names} stand for quoted names.
+-- bytes, so that hash partitioning or a distributing extension needs no other schema.
 
 CREATE TABLE {settings} (
   name text COLLATE "C" PRIMARY KEY,
@@ -7,6 +7,7 @@ CREATE TABLE {settings} (
 );
 
 -- One row for every conversation and every tombstone.
+-- partitions: conversations
 CREATE TABLE {conversations} (
   conversation_id text COLLATE "C" PRIMARY KEY,
   owner text COLLATE "C",
@@ -38,6 +39,7 @@ CREATE INDEX {:owner_created} ON {conversations} (owner, created_at, conversatio
 CREATE INDEX {:expires} ON {conversations} (expires_at) WHERE expires_at IS NOT NULL AND removed_at IS NULL;
 CREATE INDEX {:removed} ON {conversations} (removed_at) WHERE removed_at IS NOT NULL;
 
+-- partitions: messages
 CREATE TABLE {messages} (
   conversation_id text COLLATE "C" NOT NULL,
   epoch bigint NOT NULL,
@@ -47,6 +49,7 @@ CREATE TABLE {messages} (
 );
 
 -- Messages [first_seq, next_seq) in one text, which TOAST compresses.
+-- partitions: segments
 CREATE TABLE {segments} (
   conversation_id text COLLATE "C" NOT NULL,
   epoch bigint NOT NULL,
@@ -57,6 +60,7 @@ CREATE TABLE {segments} (
 );
 
 -- Operation ids of a life; n is the value of operations after it. Only the newest 64 count.
+-- partitions: operations
 CREATE TABLE {operations} (
   conversation_id text COLLATE "C" NOT NULL,
   epoch bigint NOT NULL,
@@ -70,6 +74,7 @@ CREATE TABLE {operations} (
 );
 
 -- What of an epoch nobody can see any more: messages below a sequence, or (the greatest bigint) all of it.
+-- partitions: leftovers
 CREATE TABLE {leftovers} (
   conversation_id text COLLATE "C" NOT NULL,
   epoch bigint NOT NULL,

@@ -1,8 +1,9 @@
 -- name: ping
--- $1 the store's table, for its size
+-- $1 the store's tables, for their size: a partitioned one has none itself, and one without partitions has no tree
 SELECT current_setting('server_version') AS version, current_setting('synchronous_commit') AS commit, current_setting('fsync') AS fsync,
   current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby,
-  (SELECT coalesce(sum(pg_total_relation_size(to_regclass(t))), 0) FROM unnest($1::text[]) t) AS size
+  (SELECT coalesce(sum(coalesce((SELECT sum(pg_total_relation_size(p.relid)) FROM pg_partition_tree(to_regclass(t)) p), pg_total_relation_size(to_regclass(t)))), 0)
+    FROM unnest($1::text[]) t) AS size
 
 -- name: bar
 -- {hash} and {until} are literals: several statements in one trip take no parameters. A write takes its lock on the table
