@@ -10,6 +10,7 @@ import { registerChat } from './commands/chat.js';
 import { registerDoctor } from './commands/doctor.js';
 import { registerInfo } from './commands/info.js';
 import { registerList } from './commands/list.js';
+import { registerMigrate } from './commands/migrate.js';
 import { registerReplay } from './commands/replay.js';
 import { registerSchema } from './commands/schema.js';
 import { registerShow } from './commands/show.js';
@@ -97,6 +98,7 @@ async function main(argv: readonly string[]): Promise<number> {
   registerReplay(program, run);
   registerChat(program, run);
   registerSchema(program, run);
+  registerMigrate(program, run);
 
   try {
     if (argv.length <= 2) {

@@ -209,7 +209,8 @@ export function segmentElement(from: number, to: number, data: string): string {
   return escapeJson(`{"${OURS}":[${from},${to},${JSON.stringify(data)}]}`);
 }
 
-function bodyOf(element: unknown): Body {
+/** The body an element of the array stands for, whoever wrote it. */
+export function bodyOf(element: unknown): Body {
   if (typeof element === 'string') return { text: element, bytes: Buffer.byteLength(element) };
   const message: Record<string, unknown> =
     typeof element === 'object' && element !== null ? { ...element } : { role: 'user', content: element };

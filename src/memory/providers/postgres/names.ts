@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { createHash } from 'node:crypto';
 import { MemoryConfigError } from '../../errors.js';
 
 /** Default of `tableName`. */
@@ -102,6 +103,21 @@ export function partitionOf({ schema, table }: StoreNames, kind: string, n: numb
     );
   }
   return schema === undefined ? quoteName(name) : `${quoteName(schema)}.${quoteName(name)}`;
+}
+
+/**
+ * A name that stands for a table beside it: with a suffix, cut and told apart by a hash where that would be too long.
+ *
+ * @param table - a name
+ * @param suffix - of the new name
+ * @param bytes - it has at most
+ */
+export function derivedName(table: string, suffix: string, bytes: number): string {
+  if (Buffer.byteLength(table + suffix) <= bytes) return table + suffix;
+  const hash = `_${createHash('sha256').update(table).digest('hex').slice(0, 8)}`;
+  let cut = table;
+  while (Buffer.byteLength(cut + hash + suffix) > bytes) cut = [...cut].slice(0, -1).join('');
+  return cut + hash + suffix;
 }
 
 /** Every table of a store. */
