@@ -146,7 +146,7 @@ describe('the printed DDL', () => {
       [['--table', 'a.b.c'], '--table must be'],
       [['--schema', 'x"y'], '--schema must be'],
       [['--role', "x'y"], '--role must be'],
-      [['--partitions', '1'], '--partitions must be an integer from 2 to 1024'],
+      [['--partitions', '1'], '--partitions must be an integer from 2 to 16'],
       [['--partitions', '16', '--layout', 'document'], '--partitions is for the layout rows'],
       [['--table', 'a.b', '--schema', 'c'], 'another schema'],
       [['--layout', 'table'], 'choices are rows, document'],
