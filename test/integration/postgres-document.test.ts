@@ -219,6 +219,46 @@ describe('another program that writes the same table', () => {
   });
 });
 
+it('a store of 5,000 documents: writes and reads of one look it up by the unique key, a user’s by the index of users', async () => {
+  const schema = await fresh(DOCUMENT, 'CREATE INDEX ON {t}(user_id)');
+  await admin.query(
+    `INSERT INTO "${schema}".conversations (conversation_id, user_id, messages, metadata) SELECT 'c' || n, 'u' || n % 500, '[]', '{}' FROM generate_series(1, 5000) n`,
+  );
+  await admin.query(`ANALYZE "${schema}".conversations`);
+  const sent: { text: string; values?: unknown[] }[] = [];
+  class Recording extends pg.Client {
+    override query(...args: never[]): never {
+      const [first] = args as unknown as [{ text: string; values?: unknown[] } | string];
+      if (typeof first === 'object' && first.text.includes('conversation')) sent.push(first);
+      return (super.query as (...all: never[]) => never).apply(this, args);
+    }
+  }
+  const pool = new pg.Pool({ connectionString: server.url, Client: Recording });
+  pool.on('error', () => undefined);
+  try {
+    const provider = await open({ schema }, pool);
+    for (const work of [
+      () => provider.appendMessages('c7', [user('x')]).then(unwrap),
+      () => provider.getRecentMessages('c7', 2),
+      () => provider.findConversations({ userId: 'u7', limit: 5 }),
+      () => provider.deleteConversation('c8'),
+    ]) {
+      sent.length = 0;
+      await work();
+      expect(sent.length).toBeGreaterThan(0);
+      for (const { text, values } of sent) {
+        await admin.query('BEGIN');
+        const { rows } = await admin.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${text}`, values);
+        await admin.query('ROLLBACK');
+        const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+        expect(plan).not.toMatch(/Seq Scan on conversations/);
+      }
+    }
+  } finally {
+    await pool.end();
+  }
+});
+
 it('4 pools append 4 × 100 messages to one conversation: all are kept, once each', async () => {
   const schema = await fresh(DOCUMENT);
   const providers = await Promise.all(Array.from({ length: 4 }, () => open({ schema, deadline: 60_000 })));

@@ -11,13 +11,14 @@ import { checkPostgresConfig } from '../../config.js';
 import { MemoryConfigError } from '../../errors.js';
 import { errorOf } from '../../retry.js';
 import type { PostgresConfig } from '../../types.js';
-import { loadPg, poolConfig, PooledConnections, type Session } from './client.js';
+import type { Session } from './client.js';
 import { type ConvertOptions, type ConvertReport, Move, NOTHING } from './convert-move.js';
 import { checkBeside, checkNames, dropOrigin, type Dropped, moveFailure, moveNames } from './convert-switch.js';
 import { shapeOf } from './document-shape.js';
 import { classify, sqlState } from './failures.js';
 import { look } from './migrate.js';
 import { quoteName, type StoreNames, tableOf } from './names.js';
+import { ownPool } from './pool.js';
 import { textOf } from './records.js';
 import { Statements } from './statements.js';
 
@@ -49,9 +50,7 @@ export async function withPostgres<T>(config: PostgresConfig, work: (query: Sess
   const checked = checkPostgresConfig(config, { operation: 'migrate' });
   const deadline = checked.deadline ?? 5000;
   try {
-    const { Pool } = await loadPg();
-    const make = (): InstanceType<typeof Pool> => new Pool({ ...poolConfig(checked, deadline, false), max: 1 });
-    const connections = new PooledConnections(make(), false, { min: 0, without: make });
+    const connections = await ownPool({ ...checked, poolMinSize: 0, poolMaxSize: 1 }, deadline, false);
     try {
       await connections.warmUp({ timeout: deadline });
       return await connections.session(

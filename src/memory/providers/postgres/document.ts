@@ -175,7 +175,8 @@ export class DocumentLayout implements Layout {
 
   async #store(send: Send, name: 'documentUpdate' | 'documentInsert', items: readonly Item[]): Promise<ReadonlySet<string>> {
     if (items.length === 0) return new Set();
-    const rows = await this.#ask(send, name, [`[${items.map(itemText).join(',')}]`]);
+    const list = `[${items.map(itemText).join(',')}]`;
+    const rows = await this.#ask(send, name, name === 'documentInsert' ? [list] : [list, items.map(({ id }) => id)]);
     return new Set(rows.map((row) => textOf(row['id'])));
   }
 
@@ -455,7 +456,7 @@ export class DocumentLayout implements Layout {
     }
     if (going.length === 0) return new Set();
     const items = going.map(({ xmin, state }) => ({ id: state.id, xmin }));
-    const rows = await this.#ask(send, 'documentForget', [JSON.stringify(items), purge.now]);
+    const rows = await this.#ask(send, 'documentForget', [JSON.stringify(items), purge.now, items.map(({ id }) => id)]);
     return new Set(rows.map((row) => textOf(row['id'])));
   }
 }

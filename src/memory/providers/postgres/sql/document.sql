@@ -56,7 +56,7 @@ SKIP LOCKED
 
 -- name: documentStates
 -- $1 ids.
-SELECT {=documentColumns} FROM ({=documentRows}) r WHERE r.id = ANY ($1::text[])
+SELECT {=documentColumns} FROM ({=documentRows} WHERE c.conversation_id = ANY ($1::text[])) r
 
 -- name: documentElements
 -- $1 id, $2 and $3: elements from this to before this, from 0.
@@ -68,7 +68,7 @@ SELECT b.hash, b.until, NULL AS forgotten FROM {bars} b WHERE b.hash = ANY ($1::
 UNION ALL SELECT NULL, NULL, z.value FROM {settings} z WHERE z.name = 'forgotten_up_to'
 
 -- name: documentUpdate
--- $1 items: id, xmin, owner, keep (whether the old elements stay), at (elements before it are dropped, or kept in front of
+-- $2 their ids: the planner takes a set from JSON for 100 rows, and would rather walk the table. $1 items: id, xmin, owner, keep (whether the old elements stay), at (elements before it are dropped, or kept in front of
 -- `skip` dropped ones), add, metadata, times. A row that was written since it was looked at is left alone, and so is one whose
 -- owner was barred meanwhile: the lock on the table is taken before this snapshot.
 UPDATE {conversations} AS c SET user_id = i.owner,
@@ -81,7 +81,7 @@ UPDATE {conversations} AS c SET user_id = i.owner,
 {=setTimes}
 FROM jsonb_to_recordset($1::text::jsonb) AS i(id text, xmin text, owner text, keep boolean, lead bigint, cut bigint, packs boolean,
   add jsonb, metadata jsonb, created bigint, updated bigint, hash text, now bigint)
-WHERE c.conversation_id = i.id AND c.xmin::text = i.xmin
+WHERE c.conversation_id = ANY ($2::text[]) AND c.conversation_id = i.id AND c.xmin::text = i.xmin
   AND NOT EXISTS (SELECT FROM {bars} b WHERE b.hash = i.hash AND b.until > i.now)
 RETURNING c.conversation_id AS id
 
@@ -144,9 +144,10 @@ WHERE {=documentAlive} AND (r.created, r.id) > ($3::bigint, $4::text COLLATE "C"
 ORDER BY r.created, r.id LIMIT $2::bigint
 
 -- name: documentForget
+-- $1 items: id and xmin, $2 now, $3 the ids, as in documentUpdate.
 WITH gone AS (
   DELETE FROM {conversations} c USING jsonb_to_recordset($1::text::jsonb) AS i(id text, xmin text)
-  WHERE c.conversation_id = i.id AND c.xmin::text = i.xmin RETURNING c.conversation_id AS id
+  WHERE c.conversation_id = ANY ($3::text[]) AND c.conversation_id = i.id AND c.xmin::text = i.xmin RETURNING c.conversation_id AS id
 ),
 noted AS (
   INSERT INTO {settings} AS z (name, value) SELECT 'forgotten_up_to', $2::bigint::text WHERE EXISTS (SELECT FROM gone)
