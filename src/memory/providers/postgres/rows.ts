@@ -168,7 +168,7 @@ export class RowsLayout implements Layout {
   // ------------------------------------------------------------------------------------------------------------ reads
 
   async read(read: Read, trip: Trip): Promise<Stored | undefined> {
-    return collect(await this.#run('read', {}, [...windowOf(read.window), read.id, read.now], trip)).items[0];
+    return collect(await this.#run('read', { of: '$5' }, [...windowOf(read.window), read.id, read.now], trip)).items[0];
   }
 
   async list(list: List, trip: Trip): Promise<Page> {
@@ -188,6 +188,7 @@ export class RowsLayout implements Layout {
     const rows = await this.#run(
       'list',
       {
+        of: 'h.conversation_id',
         owner: owner.length > 0,
         time: byUpdate ? 'updated_at' : 'created_at',
         direction: asc ? 'ASC' : 'DESC',

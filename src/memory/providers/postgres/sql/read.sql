@@ -17,18 +17,19 @@ json_build_array(c.conversation_id, c.owner, c.trace, c.epoch, c.version, c.crea
   c.next_seq, c.packed_to, c.bytes)::text
 
 -- name: bodies
+-- {=of} is the conversation: where it is a parameter, partitions that cannot have it are never opened.
 -- Segments follow each other without gaps: the last that begins at or before the window is the first that may overlap it.
 SELECT h.place, y.first_seq, y.data, y.next_seq::text FROM found h CROSS JOIN LATERAL (
   SELECT y.first_seq, y.next_seq, y.data FROM {segments} y
-  WHERE h.f < least(h.t, h.packed_to) AND y.conversation_id = h.conversation_id AND y.epoch = h.epoch AND y.first_seq < least(h.t, h.packed_to) AND y.next_seq > h.f
+  WHERE h.f < least(h.t, h.packed_to) AND y.conversation_id = {=of} AND y.epoch = h.epoch AND y.first_seq < least(h.t, h.packed_to) AND y.next_seq > h.f
     AND y.first_seq >= coalesce((SELECT max(x.first_seq) FROM {segments} x
-      WHERE x.conversation_id = h.conversation_id AND x.epoch = h.epoch AND x.first_seq <= h.f), h.f)
+      WHERE x.conversation_id = {=of} AND x.epoch = h.epoch AND x.first_seq <= h.f), h.f)
   ORDER BY y.first_seq OFFSET 0
 ) y
 UNION ALL
 SELECT h.place, y.seq, y.body, NULL FROM found h CROSS JOIN LATERAL (
   SELECT y.seq, y.body FROM {messages} y
-  WHERE y.conversation_id = h.conversation_id AND y.epoch = h.epoch AND y.seq >= greatest(h.f, h.packed_to) AND y.seq < h.t
+  WHERE y.conversation_id = {=of} AND y.epoch = h.epoch AND y.seq >= greatest(h.f, h.packed_to) AND y.seq < h.t
   ORDER BY y.seq OFFSET 0
 ) y
 
