@@ -195,7 +195,7 @@ describe('16 hash partitions', () => {
 
     const statements = new Statements(names);
     const append = statements.get('append', { creates: true, barred: false }).text;
-    const read = statements.get('read').text;
+    const read = statements.get('read', { of: '$5' }).text;
     const touched = async (text: string, values: string): Promise<string[]> => {
       await admin.query(`BEGIN; PREPARE cost AS ${text}`);
       const { rows } = await admin.query<{ 'QUERY PLAN': [{ Plan: object }] }>(`EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE cost (${values})`);

@@ -1,4 +1,7 @@
-/** A backend of the conformance kit over PostgreSQL: each store in a schema of its own, all drivers on one pool. */
+/**
+ * A backend of the conformance kit over PostgreSQL. All drivers are on one pool, and all cases in one schema that is emptied
+ * in between: making tables takes longer than most cases, and prepared statements are as old as they get in production.
+ */
 import type { Backend } from 'jaf/memory/testing';
 import pg from 'pg';
 import { afterAll, beforeAll } from 'vitest';
@@ -13,8 +16,10 @@ export interface PostgresBackendOptions {
   readonly config?: PostgresConfig;
   /** Number of stored bodies, of a schema. */
   readonly bodies: (schema: string) => string;
-  /** Prepares a schema before a driver opens a store in it. */
+  /** Prepares the schema before a driver opens a store in it. */
   readonly prepare?: (admin: pg.Pool, schema: string) => Promise<void>;
+  /** What drivers connect through, when it is not the server itself. */
+  readonly through?: (serverUrl: string) => Promise<{ readonly url: string; destroy(): Promise<void> }>;
 }
 
 /**
@@ -22,13 +27,13 @@ export interface PostgresBackendOptions {
  *
  * @param options - see {@link PostgresBackendOptions}
  */
-export function postgresBackend({ name, capabilities, config = {}, bodies, prepare }: PostgresBackendOptions): Backend {
+export function postgresBackend({ name, capabilities, config = {}, bodies, prepare, through }: PostgresBackendOptions): Backend {
   let server: Awaited<ReturnType<typeof usePostgres>>;
   let admin: pg.Pool;
   /** What the drivers share: every statement that leaves is counted. */
   let pool: pg.Pool;
-  let stores = 0;
-  let schema = '';
+  let between: { readonly url: string; destroy(): Promise<void> } | undefined;
+  const schema = `jaf_test_${name.replaceAll('-', '_')}_${process.pid}`;
   let trips = 0;
 
   class Counting extends pg.Client {
@@ -42,12 +47,16 @@ export function postgresBackend({ name, capabilities, config = {}, bodies, prepa
     server = await usePostgres();
     admin = new pg.Pool({ connectionString: server.url });
     admin.on('error', () => undefined); // the server may end before the last idle connection has
-    pool = new pg.Pool({ connectionString: server.url, Client: Counting });
+    between = await through?.(server.url);
+    pool = new pg.Pool({ connectionString: (between ?? server).url, Client: Counting });
     pool.on('error', () => undefined);
+    await prepare?.(admin, schema);
   });
   afterAll(async () => {
     await pool?.end();
+    await admin?.query(`SET client_min_messages = warning; DROP SCHEMA IF EXISTS "${schema}" CASCADE`);
     await admin?.end();
+    await between?.destroy();
     await server?.destroy();
   });
 
@@ -55,11 +64,7 @@ export function postgresBackend({ name, capabilities, config = {}, bodies, prepa
   return {
     name,
     capabilities,
-    create: async () => {
-      schema = `jaf_test_${name.replaceAll('-', '_')}_${process.pid}_${++stores}`;
-      await prepare?.(admin, schema);
-      return driver();
-    },
+    create: async () => driver(),
     reopen: async () => driver(),
     roundTrips: () => trips,
     bodies: async () => {
@@ -67,7 +72,15 @@ export function postgresBackend({ name, capabilities, config = {}, bodies, prepa
       return Number(rows[0]?.n);
     },
     destroy: async () => {
-      await admin.query(`SET client_min_messages = warning; DROP SCHEMA IF EXISTS "${schema}" CASCADE`);
+      const { rows } = await admin.query<{ name: string }>(
+        "SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition",
+        [schema],
+      );
+      const emptied = rows
+        .filter((row) => !/_(?:migrations|settings)$/.test(row.name))
+        .map((row) => `DELETE FROM "${schema}"."${row.name}"`);
+      if (emptied.length === 0) return;
+      await admin.query([...emptied, `DELETE FROM "${schema}".conversations_settings WHERE name <> 'key'`].join('; '));
     },
   };
 }
