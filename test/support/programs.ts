@@ -18,12 +18,12 @@ function pathFolders(): readonly string[] {
 }
 
 /** The folder with `initdb`; undefined when there is none. */
-export function findPostgres(): string | undefined {
+function findPostgres(): string | undefined {
   return postgresFolders().find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
 }
 
 /** A program on the PATH, or where Debian has servers; undefined when there is none. */
-export function findProgram(name: string): string | undefined {
+function findProgram(name: string): string | undefined {
   return pathFolders()
     .map((folder) => join(folder, name))
     .find((file) => existsSync(file));
