@@ -28,7 +28,7 @@ local function bury(tag, id, h, now, writers, floor)
   local tombstone = {
     epoch = h.epoch, version = h.version, created = h.created, updated = h.updated, ttl = '-', hold = false,
     first = h.next, next = h.next, packed = h.next, bytes = 0, meta = 2, floor = floor, operations = 0,
-    base = h.next, list = h.list == '0' and '1' or '0', removed = now,
+    base = h.next, list = h.list, removed = now,
   }
   local key = tag .. 'c:' .. id
   redis.call('HSET', key, 'h', format(tombstone), 'w', writers)

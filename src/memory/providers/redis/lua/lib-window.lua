@@ -1,5 +1,5 @@
 -- Reading a conversation: { { h, o, t, d }, sequence of the first body, bodies, segments }; a segment is three values, its
--- first sequence, the one behind its last, and its data. Absent fields are ''.
+-- first sequence, the one behind its last, and its data. Absent fields are false.
 
 local CHUNK = 1000
 
@@ -29,7 +29,7 @@ end
 
 -- `fields`: h, o, t and d of the header; `h`: the first of them parsed. Second answer: bytes read.
 local function view(fields, h, keys, kind, a, b, limit)
-  local header = { fields[1], fields[2] or '', fields[3] or '', fields[4] or '' }
+  local header = { fields[1], fields[2], fields[3], fields[4] }
   local from, to = resolve(h, kind, a, b, limit)
   if from >= to then return { header, 0, {}, {} }, 0 end
   local bodies, segments, bytes = {}, {}, 0

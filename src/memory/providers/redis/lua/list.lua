@@ -2,7 +2,7 @@
 -- One page of a walk over the visible conversations of a bucket.
 -- KEYS: 1 the index (u, r, U:<user> or R:<user>). Keys of the conversations are made of the tag: they share its slot.
 -- ARGV: 1 tag, 2 now, 3 '1' = by last write, 4 '1' = descending, 5 and 6 the place to continue behind ('' = from the end),
---   7 since, 8 until ('' = none), 9 trace ('' = any), 10 items at most, 11 conversations to look at, at most, 12 bytes of
+--   7 since, 8 until ('' = none), 9 '=' and the trace ('' = any), 10 items at most, 11 conversations to look at, at most, 12 bytes of
 --   bodies after which the page ends, 13 to 16 window as in read.lua
 -- Reply: { items, at, id }: an item is { id, place in time, view }; at and id: where the walk stands, '' when it has ended
 local tag, now, byUpdate, descending = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
@@ -42,7 +42,7 @@ while true do
     -- a header that expired natively leaves its place to the next sweep
     local h = fields[1] and parse(fields[1])
     if visible(h, now) and (not since or h.updated >= since) and (not untilTime or h.updated <= untilTime)
-      and (trace == '' or fields[3] == trace) then
+      and (trace == '' or fields[3] == string.sub(trace, 2)) then
       local keys = { m0 = tag .. 'm0:' .. id, m1 = tag .. 'm1:' .. id, s = tag .. 's:' .. id, n = tag .. 'n:' .. id }
       local seen, size = view(fields, h, keys, kind, a, b, count)
       items[#items + 1] = { id, at, seen }

@@ -191,8 +191,8 @@ local function one(w, at, patch, bodies)
   if h and (h.removed or h.expires) then redis.call('PERSIST', KEYS[8]) end
   if h and h.removed then redis.call('ZREM', KEYS[4], '') end
   if w.op then redis.call('HLEN', operationsKey) end
-  redis.call('LLEN', KEYS[at + 1])
   if fresh then
+    redis.call('LLEN', KEYS[at + from])
     redis.call('UNLINK', KEYS[8])
     redis.call('HDEL', KEYS[8], 't')
     redis.call('ZREM', KEYS[7], '')
