@@ -326,7 +326,7 @@ end
 
 local replies = {}
 local arg = 4
-local newest = 0
+local newest
 for n = 1, tonumber(ARGV[2]) do
   local w = cjson.decode(ARGV[arg])
   arg = arg + 1
@@ -338,15 +338,16 @@ for n = 1, tonumber(ARGV[2]) do
   local bodies = {}
   for i = 1, w.n do bodies[i] = ARGV[arg + i - 1] end
   arg = arg + w.n
-  if w.now > newest then newest = w.now end
   local done, reply = pcall(one, w, 9 + (n - 1) * 6, patch, bodies)
   if not done then reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) } end
+  if reply[1] == 'ok' and (not newest or w.now > newest) then newest = w.now end
   replies[n] = reply
 end
 
--- A few that are over, so that a store nobody sweeps does not fill up. What fails here fails the sweep, too, which says so.
+-- A few that are over, so that a store nobody sweeps does not fill up; a write that was refused changes nothing. What
+-- fails here fails the sweep, too, which says so.
 local over = tonumber(ARGV[3])
-if over > 0 then
+if newest and over > 0 then
   pcall(function()
     for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', num(newest), 'LIMIT', 0, over)) do
       local time = redis.call('TIME')
