@@ -117,8 +117,8 @@ export class Redis {
     const began = performance.now();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        if (this.#lastAnswer < began) this.#connection.suspect();
         reject(new TripTimeoutError());
+        if (this.#lastAnswer < began) this.#connection.suspect();
       }, trip.timeout);
       work.then(
         (value) => {

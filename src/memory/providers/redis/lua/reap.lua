@@ -6,6 +6,13 @@
 local tag, now, limit, budget = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local both = math.min(now, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+-- types and rights, before the first change
+redis.call('UNLINK', KEYS[4])
+redis.call('ZREM', KEYS[1], '')
+redis.call('ZREM', KEYS[3], '')
+redis.call('HDEL', KEYS[4], 'h')
+redis.call('LTRIM', KEYS[4], '0', '-1')
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', num(both))
 local messages, bytes = 0, 0
 local due = redis.call('ZRANGE', KEYS[3], 0, limit - 1)
 local more = #due >= limit
@@ -31,10 +38,7 @@ for _, id in ipairs(due) do
     end
     if #going >= budget - drop and #going > 0 then whole = false end
     redis.call('HLEN', segments)
-    redis.call('HDEL', KEYS[4], 'h')
-    redis.call('ZREM', KEYS[3], '')
     if drop > 0 then
-      redis.call('LTRIM', KEYS[4], '0', '-1')
       for _, body in ipairs(redis.call('LRANGE', list, '0', num(drop - 1))) do bytes = bytes + #body end
       h.base = h.base + drop
       redis.call('HSET', key, 'h', format(h))
@@ -58,5 +62,4 @@ for _, id in ipairs(tombstones) do
   redis.call('ZREM', KEYS[1], id)
 end
 if #tombstones >= limit then more = true end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', num(both))
 return { messages, num(bytes), more and 1 or 0 }

@@ -217,7 +217,11 @@ local function one(w, at, patch, bodies)
     guardScores(KEYS[7])
   end
   local operations = (newLife and 0 or current.operations) + (w.op and 1 or 0)
-  if w.op and operations % OPERATIONS == 0 then redis.call('HDEL', KEYS[8], 't') end
+  local noted
+  if w.op and operations % OPERATIONS == 0 then
+    redis.call('HDEL', KEYS[8], 't')
+    noted = redis.call('HGETALL', operationsKey)
+  end
 
   -- bodies first: nobody sees them before the header says so
   local base = fresh and first or current.base
@@ -286,11 +290,9 @@ local function one(w, at, patch, bodies)
   if w.op then
     redis.call('HSET', operationsKey, w.op,
       string.format('%.0f %s %.0f %.0f %d', operations, w.digest, version, count, current and 0 or 1))
-    if operations % OPERATIONS == 0 then
-      local all = redis.call('HGETALL', operationsKey)
-      for i = 1, #all, 2 do
-        if tonumber(string.match(all[i + 1], '^%d+')) <= operations - OPERATIONS then redis.call('HDEL', operationsKey, all[i]) end
-      end
+    for i = 1, noted and #noted or 0, 2 do
+      local n = tonumber(string.match(noted[i + 1], '^%d+'))
+      if n <= operations - OPERATIONS and noted[i] ~= w.op then redis.call('HDEL', operationsKey, noted[i]) end
     end
   end
 
