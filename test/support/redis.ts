@@ -16,6 +16,7 @@ export interface RedisServer {
   readonly port: number;
   readonly folder: string;
   readonly pid: number;
+  readonly running: boolean;
   start(): Promise<void>;
   /** Ends it with SIGKILL: what a crash is. */
   kill(): Promise<void>;
@@ -81,6 +82,9 @@ export async function startRedis(settings: Readonly<Record<string, string>> = {}
     folder,
     get pid() {
       return child?.pid ?? 0;
+    },
+    get running() {
+      return child !== undefined && child.exitCode === null && child.signalCode === null;
     },
     async start() {
       const started = spawn(binary, args, { ...as, cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
