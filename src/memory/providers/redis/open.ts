@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import type { StoreInfo, Trip } from '../../driver.js';
 import { MemoryConfigError } from '../../errors.js';
 import type { Redis } from './client.js';
-import { classify, ScriptError } from './failures.js';
+import { answerOf, classify, ScriptError } from './failures.js';
 import type { Keys } from './keys.js';
 import { listOf, textOf } from './replies.js';
 import { scripts } from './scripts.js';
@@ -55,13 +55,19 @@ export async function openStore(redis: Redis, keys: Keys, buckets: number, trip:
 }
 
 async function checkRights(redis: Redis, keys: Keys, trip: Trip): Promise<void> {
-  let failed: readonly string[];
-  try {
-    failed = listOf(await redis.eval({ script: scripts.probe, keys: [keys.none(keys.tag(0))], args: [] }, trip)).map(textOf);
-  } catch (error) {
-    const command = /'?\b(eval(?:sha)?)\b'?/i.exec(error instanceof Error ? error.message : '')?.[1];
-    if (classify(error).kind !== 'config' || command === undefined) throw error;
-    failed = [command.toLowerCase(), 'NOPERM'];
+  const none = keys.none(keys.tag(0));
+  const failed: string[] = [];
+  // in full, and by its SHA-1: a user needs the rights to both
+  const probe = { script: scripts.probe, keys: [none], args: [] };
+  for (const ask of [() => redis.command(['EVAL', scripts.probe.text, '1', none], trip, none), () => redis.eval(probe, trip)]) {
+    try {
+      failed.push(...listOf(await ask()).map(textOf));
+    } catch (error) {
+      const answer = answerOf(error) ?? '';
+      const command = /\b(evalsha|eval)\b/i.exec(answer)?.[1];
+      if (classify(error).kind !== 'config' || !answer.startsWith('NOPERM')) throw error;
+      failed.push(command?.toLowerCase() ?? 'eval', answer);
+    }
   }
   const [, error] = failed;
   if (error === undefined) return;
