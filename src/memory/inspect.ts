@@ -140,7 +140,7 @@ export function describeProvider(config: MemoryProviderConfig): MemoryProviderIn
         severalProcesses: true,
         severalServers: true,
         durability: 'server',
-        available: false,
+        available: true,
         ...common,
       };
     case 'postgres':
@@ -184,8 +184,12 @@ const good = (message: string): ConnectionTest => ({ healthy: true, message });
 async function probeProvider(config: MemoryProviderConfig): Promise<ConnectionTest> {
   try {
     const info = describeProvider(config);
-    if (!info.available)
-      return bad(`${config.type === 'redis' ? 'Redis' : 'PostgreSQL'} is not in this version of jaf. Use sqlite or memory.`);
+    if (config.type === 'redis') {
+      const { lookAtRedis } = await import('./providers/redis/index.js');
+      const { type: _type, ...own } = config;
+      return good(await lookAtRedis(own));
+    }
+    if (!info.available) return bad('PostgreSQL is not in this version of jaf. Use sqlite or memory.');
     if (config.type === 'sqlite' && info.persistence) {
       const { state, text } = await lookAtFile(info.location);
       return state === 'unusable' ? bad(text) : good(text);

@@ -19,7 +19,7 @@ beforeAll(async () => {
   admin = await connect(server.url);
   client = await connect(server.url);
   const send = client.sendCommand.bind(client);
-  client.sendCommand = ((...args: Parameters<typeof send>) => {
+  client.sendCommand = (...args: Parameters<typeof send>) => {
     // what is sent without waiting leaves together
     if (!sending) {
       sending = true;
@@ -27,7 +27,7 @@ beforeAll(async () => {
       setImmediate(() => (sending = false));
     }
     return send(...args);
-  }) as typeof client.sendCommand;
+  };
 });
 afterAll(async () => {
   client?.destroy();

@@ -306,7 +306,14 @@ class Run {
       case 'pack': {
         const { header } = (await this.header(s.id)) ?? {};
         const from = (header?.packedTo ?? 1) + (s.stale ? 1 : 0);
-        const one = { id: s.id, epoch: header?.epoch ?? 1, from, to: from + s.length, data: this.mine.capabilities.segments === 'text' ? s.data : Buffer.from(s.data), now: this.now };
+        const one = {
+          id: s.id,
+          epoch: header?.epoch ?? 1,
+          from,
+          to: from + s.length,
+          data: this.mine.capabilities.segments === 'text' ? s.data : Buffer.from(s.data),
+          now: this.now,
+        };
         return this.same(`pack ${JSON.stringify(one)}`, (driver) => driver.pack(one, TRIP));
       }
       case 'purge': {

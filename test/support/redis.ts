@@ -27,10 +27,11 @@ export interface RedisServer {
   destroy(): Promise<void>;
 }
 
-const INSTALL = 'Install a server (Debian: apt-get install redis-server), or set JAF_TEST_REDIS_SERVER to the path of one, or JAF_TEST_REDIS_URL.';
+const INSTALL =
+  'Install a server (Debian: apt-get install redis-server), or set JAF_TEST_REDIS_SERVER to the path of one, or JAF_TEST_REDIS_URL.';
 
 /** A free port of 127.0.0.1 whose cluster bus (10000 above) is a port, too. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   for (;;) {
     const port = await new Promise<number>((resolve, reject) => {
       const server = createServer();
@@ -50,9 +51,11 @@ function user(): { uid: number; gid: number } | undefined {
   return { uid, gid };
 }
 
+const clientOf = (url: string) => createClient({ url, commandOptions: { timeout: 120_000 } });
+
 /** A client that is connected. */
-export async function connect(url: string): Promise<ReturnType<typeof createClient>> {
-  const client = createClient({ url, commandOptions: { timeout: 120_000 } });
+export async function connect(url: string): Promise<ReturnType<typeof clientOf>> {
+  const client = clientOf(url);
   client.on('error', () => undefined); // servers of these tests die
   await client.connect();
   return client;
@@ -75,7 +78,9 @@ export async function startRedis(settings: Readonly<Record<string, string>> = {}
   let log = '';
   const url = `redis://127.0.0.1:${port}`;
   const ended = (): Promise<void> =>
-    new Promise((resolve) => (!child || child.exitCode !== null || child.signalCode !== null ? resolve() : child.once('exit', () => resolve())));
+    new Promise((resolve) =>
+      !child || child.exitCode !== null || child.signalCode !== null ? resolve() : child.once('exit', () => resolve()),
+    );
   const server: RedisServer = {
     url,
     port,
@@ -91,7 +96,8 @@ export async function startRedis(settings: Readonly<Record<string, string>> = {}
       child = started;
       let failed: Error | undefined;
       started.once('error', (error) => (failed = error));
-      for (const stream of [started.stdout, started.stderr]) stream.on('data', (text: Buffer) => (log = (log + text.toString()).slice(-20_000)));
+      for (const stream of [started.stdout, started.stderr])
+        stream.on('data', (text: Buffer) => (log = (log + text.toString()).slice(-20_000)));
       for (const end = Date.now() + 30_000; ; ) {
         if (failed) throw new Error(`These tests need a Redis server. ${INSTALL}`, { cause: failed });
         if (started.exitCode !== null) throw new Error(`Redis did not start:\n${log}`);

@@ -105,7 +105,8 @@ export class Redis {
   #evalNow(call: ScriptCall): Promise<unknown> {
     const { script, keys, args, buffers } = call;
     const command = (name: string, text: string): Command => ({ args: [name, text, String(keys.length), ...keys, ...args], buffers });
-    const send = (one: Command): Promise<unknown> => this.#connection.send(keys[0], [one])[0] ?? Promise.reject(new Error('nothing was sent'));
+    const send = (one: Command): Promise<unknown> =>
+      this.#connection.send(keys[0], [one])[0] ?? Promise.reject(new Error('nothing was sent'));
     // a server that has not seen a script has not begun it: sending it again, in full, applies it once
     return send(command('EVALSHA', script.sha)).catch((error: unknown) => {
       if (!isUnknownScript(error)) throw error;
@@ -120,17 +121,13 @@ export class Redis {
         reject(new TripTimeoutError());
         if (this.#lastAnswer < began) this.#connection.suspect();
       }, trip.timeout);
-      work.then(
-        (value) => {
+      work
+        .then((value) => {
           this.#lastAnswer = performance.now();
-          clearTimeout(timer);
-          resolve(value);
-        },
-        (error: unknown) => {
-          clearTimeout(timer);
-          reject(error);
-        },
-      );
+          return value;
+        })
+        .finally(() => clearTimeout(timer))
+        .then(resolve, reject);
     });
   }
 }

@@ -141,8 +141,7 @@ class RedisDriver implements StorageDriver {
   }
 
   async ping(trip: Trip): Promise<DriverHealth> {
-    const { redis, buckets } = this.#opened;
-    return await healthOf(redis, buckets, trip);
+    return await healthOf(this.#opened.redis, trip);
   }
 
   #tagOf(id: string): string {

@@ -83,8 +83,10 @@ function meaningOf(answer: string): Classified {
   const known = ANSWERS[words[0] ?? ''] ?? (words[0] === 'ERR' ? ANSWERS[words[1] ?? ''] : undefined);
   if (known) return known;
   if (/max number of clients/.test(answer)) return { kind: 'refused', reason: 'the server has too many connections' };
-  if (/DB index is out of range|invalid DB index/i.test(answer)) return { kind: 'config', reason: 'the server has no database of that number' };
-  if (/unknown command/i.test(answer)) return { kind: 'config', reason: 'the server does not know a command; Redis 6.2 or newer is needed' };
+  if (/DB index is out of range|invalid DB index/i.test(answer))
+    return { kind: 'config', reason: 'the server has no database of that number' };
+  if (/unknown command/i.test(answer))
+    return { kind: 'config', reason: 'the server does not know a command; Redis 6.2 or newer is needed' };
   if (/OOM command not allowed/.test(answer)) return ANSWERS['OOM'] as Classified;
   return { kind: 'storage', reason: `Redis answered an error (${/^[A-Z]+$/.test(words[0] ?? '') ? (words[0] ?? '') : 'ERR'})` };
 }
@@ -100,7 +102,12 @@ export function classify(error: unknown): Classified {
   if (error instanceof SyntaxError) return { kind: 'corrupt', reason: 'stored data is damaged (not JSON)' };
   const answer = answerOf(error);
   if (answer !== undefined) return meaningOf(answer);
-  const { code, message, name, constructor } = (error ?? {}) as { code?: unknown; message?: unknown; name?: unknown; constructor?: unknown };
+  const { code, message, name, constructor } = (error ?? {}) as {
+    code?: unknown;
+    message?: unknown;
+    name?: unknown;
+    constructor?: unknown;
+  };
   if (typeof code === 'string' && LOST.has(code)) return { kind: 'lost', reason: `the connection to the server was lost (${code})` };
   if (typeof code === 'string' && REFUSED[code] !== undefined) return { kind: 'refused', reason: REFUSED[code] };
   const text = typeof message === 'string' ? message : '';
@@ -119,7 +126,8 @@ function connectionFailure(cause: unknown): Classified {
     return { kind: 'config', reason: `the server’s certificate was not accepted (${code}); pass its authority as tls: { ca }` };
   }
   if (Array.isArray(errors) && errors.length > 0 && typeof code !== 'string') return connectionFailure(errors[0]);
-  if (typeof message === 'string' && /timeout/i.test(message)) return { kind: 'refused', reason: 'the server did not take the connection in time' };
+  if (typeof message === 'string' && /timeout/i.test(message))
+    return { kind: 'refused', reason: 'the server did not take the connection in time' };
   const meaning = classify(cause);
   return meaning.kind === 'lost' || meaning.kind === 'timeout' || meaning.kind === 'storage'
     ? { kind: 'refused', reason: 'the server took no connection' }

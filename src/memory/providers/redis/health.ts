@@ -12,16 +12,19 @@ import { textOf } from './replies.js';
  * Asks the server; one round trip (two when the user may not run INFO).
  *
  * @param redis - connected
- * @param buckets - of the namespace
  */
-export async function healthOf(redis: Redis, buckets: number, trip: Trip): Promise<DriverHealth> {
+export async function healthOf(redis: Redis, trip: Trip): Promise<DriverHealth> {
   let text: string;
   try {
     text = textOf(await redis.command(['INFO'], trip));
   } catch (error) {
     if (classify(error).kind !== 'config') throw error;
     await redis.command(['PING'], trip);
-    return { message: 'Redis', metrics: { ...redis.metrics(), buckets }, warnings: ['the user may not run INFO, so the settings of the server are not checked'] };
+    return {
+      message: 'Redis',
+      metrics: redis.metrics(),
+      warnings: ['the user may not run INFO, so the settings of the server are not checked'],
+    };
   }
   const info = new Map<string, string>();
   for (const line of text.split('\r\n')) {
@@ -37,17 +40,20 @@ export async function healthOf(redis: Redis, buckets: number, trip: Trip): Promi
           `maxmemory-policy is ${policy}: ${limited ? 'when memory is full the server' : 'once maxmemory is set the server'} deletes conversations, whole or in part; set it to noeviction`,
         ]),
     ...(info.get('aof_enabled') === '0'
-      ? ['appendonly is off: a crash of the server loses what was written since the last snapshot; turn it on (appendfsync everysec or always)']
+      ? [
+          'appendonly is off: a crash of the server loses what was written since the last snapshot; turn it on (appendfsync everysec or always)',
+        ]
       : []),
     ...(info.get('aof_last_write_status') === 'err' ? ['the server cannot write its append-only file; see its log'] : []),
     ...(info.get('rdb_last_bgsave_status') === 'err' ? ['the last snapshot of the server failed; see its log'] : []),
     ...(info.get('role') === 'slave' ? ['the server is a read-only replica: writes will fail; connect to the primary'] : []),
   ];
   const used = Number(info.get('used_memory'));
-  const product = info.get('server_name') === 'valkey' ? `Valkey ${info.get('valkey_version') ?? ''}` : `Redis ${info.get('redis_version') ?? ''}`;
+  const product =
+    info.get('server_name') === 'valkey' ? `Valkey ${info.get('valkey_version') ?? ''}` : `Redis ${info.get('redis_version') ?? ''}`;
   return {
     message: product.trim(),
-    metrics: { ...redis.metrics(), buckets, ...(Number.isFinite(used) ? { memoryUsage: used } : {}) },
+    metrics: { ...redis.metrics(), ...(Number.isFinite(used) ? { memoryUsage: used } : {}) },
     ...(warnings.length > 0 ? { warnings } : {}),
   };
 }

@@ -9,8 +9,10 @@ import { createProvider } from '../../provider.js';
 import { errorOf } from '../../retry.js';
 import { startSweeping, SWEEP_SECONDS } from '../../sweep.js';
 import type { IoRedisLike, MemoryProvider, NodeRedisLike, RedisConfig } from '../../types.js';
-import type { Connection } from './client.js';
+import { type Connection, Redis } from './client.js';
 import { createRedisDriver } from './driver.js';
+import { classify } from './failures.js';
+import { healthOf } from './health.js';
 import { clientOptions, loadNodeRedis, OwnConnection, SharedConnection } from './node-redis.js';
 
 /** Default of the deadline in ms; the layer has the same. */
@@ -26,12 +28,9 @@ export async function createRedisProvider(config: RedisConfig, client?: NodeRedi
   const checked = checkRedisConfig(config);
   const { keyPrefix, deadline = DEADLINE } = checked;
   const driver = createRedisDriver({ keyPrefix, deadline }, () => connectionFor(checked, client, deadline));
-  try {
-    await driver.open();
-  } catch (error) {
-    if (error instanceof MemoryError) throw error;
-    throw errorOf({ provider: 'redis', operation: 'createRedisProvider' }, driver.classify(error), false);
-  }
+  await driver.open().catch((error: unknown) => {
+    throw openError(error, 'createRedisProvider');
+  });
   const { onEvent, clock, ttl, maxMessages, compressionThreshold, maxInFlight } = checked;
   const options = Object.fromEntries(
     Object.entries({ onEvent, clock, deadline, ttl, maxMessages, compressionThreshold, maxInFlight }).filter(
@@ -41,6 +40,33 @@ export async function createRedisProvider(config: RedisConfig, client?: NodeRedi
   const provider = createProvider(driver, options);
   startSweeping(provider, SWEEP_SECONDS);
   return provider;
+}
+
+/**
+ * Looks at a server: connects and asks it about itself. Stores nothing.
+ *
+ * @param config - see {@link RedisConfig}
+ * @returns what it is, with warnings
+ * @throws MemoryError
+ */
+export async function lookAtRedis(config: RedisConfig): Promise<string> {
+  const checked = checkRedisConfig(config);
+  const { deadline = DEADLINE } = checked;
+  try {
+    const redis = new Redis(await connectionFor(checked, undefined, deadline));
+    try {
+      const { message, warnings = [] } = await healthOf(redis, { timeout: deadline });
+      return [message, ...warnings].join(' Warning: ');
+    } finally {
+      await redis.close();
+    }
+  } catch (error) {
+    throw openError(error, 'lookAtRedis');
+  }
+}
+
+function openError(error: unknown, operation: string): MemoryError {
+  return error instanceof MemoryError ? error : errorOf({ provider: 'redis', operation }, classify(error), false);
 }
 
 function unsupported(setting: string, what: string): MemoryConfigError {

@@ -22,7 +22,7 @@ export function listOf(value: unknown): readonly unknown[] {
 // ----------------------------------------------------------------------------------------------------------- metadata
 
 /** Metadata as it is stored: a line `"key":value` for each key, a line break before each. */
-export function linesOf(metadata: string): string {
+function linesOf(metadata: string): string {
   if (metadata === '{}') return '';
   return Object.entries(JSON.parse(metadata) as object)
     .map(([key, value]) => `\n${JSON.stringify(key)}:${JSON.stringify(value)}`)
