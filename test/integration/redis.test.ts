@@ -1,6 +1,9 @@
 // What users of the Redis provider can see, on a real server.
-import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import {
   createProvider,
   createRedisProvider,
@@ -15,7 +18,7 @@ import { fakeClock } from 'jaf/memory/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
 import { loadNodeRedis, SharedConnection } from '../../src/memory/providers/redis/node-redis.js';
-import { connect, keysOf, useRedis } from '../support/redis.js';
+import { connect, freePort, keysOf, startRedis, useRedis } from '../support/redis.js';
 
 let server: Awaited<ReturnType<typeof useRedis>>;
 let client: Awaited<ReturnType<typeof connect>>;
@@ -388,6 +391,44 @@ describe('opening', () => {
       ),
     );
     expect(error.message).toBe('[jaf: missing_peer] Redis needs the "redis" package: npm install redis');
+  });
+
+  it('encrypts when asked to, and checks the certificate', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'jaf-tls-'));
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+    const make = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+    execFileSync('openssl', [...make, '-keyout', key, '-out', cert, ...subject], { stdio: 'ignore' });
+    chmodSync(folder, 0o755);
+    chmodSync(key, 0o644);
+    const port = await freePort();
+    const tls = await startRedis({
+      'tls-port': String(port),
+      'tls-cert-file': cert,
+      'tls-key-file': key,
+      'tls-ca-cert-file': cert,
+      'tls-auth-clients': 'no',
+    });
+    try {
+      const url = `rediss://127.0.0.1:${port}`;
+      const refused = await configFailure(createRedisProvider({ url }));
+      expect(refused.message).toContain('certificate was not accepted');
+      const p = await createRedisProvider({ url, tls: { ca: readFileSync(cert, 'utf8') } });
+      unwrap(await p.storeMessages('c', say('secret')));
+      expect(await textsOf(p, 'c')).toEqual(['secret']);
+      await p.close();
+    } finally {
+      await tls.destroy();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('does not keep a program alive that has finished without closing', async () => {
+    prefix = `jaf-test-${process.pid}-p${++stores}:`;
+    const code = `import { createRedisProvider, user } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../dist/memory/index.js')).href)};
+      const p = await createRedisProvider({ url: ${JSON.stringify(server.url)}, keyPrefix: ${JSON.stringify(prefix)} });
+      console.log((await p.storeMessages('c', [user('1')])).ok);`;
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', code], { timeout: 20_000, encoding: 'utf8' })).toBe('true\n');
   });
 
   it('names its connection, and asks the server about itself', async () => {

@@ -31,7 +31,7 @@ const INSTALL =
   'Install a server (Debian: apt-get install redis-server), or set JAF_TEST_REDIS_SERVER to the path of one, or JAF_TEST_REDIS_URL.';
 
 /** A free port of 127.0.0.1 whose cluster bus (10000 above) is a port, too. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = await new Promise<number>((resolve, reject) => {
       const server = createServer();

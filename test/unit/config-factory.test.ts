@@ -5,7 +5,6 @@ import {
   createInMemoryProvider,
   createMemoryProvider,
   createMemoryProviderFromEnv,
-  createPostgresProvider,
   createRedisProvider,
   createSqliteProvider,
   type MemoryEvent,

@@ -322,7 +322,7 @@ local function one(w, at, patch, bodies)
   end
   if h and h.removed then redis.call('ZREM', KEYS[4], id) end
   return {
-    'ok', num(version), num(count), current and 0 or 1, num(state.epoch), num(first), num(nextSeq), num(packed), num(first - keptFrom),
+    'ok', version, count, current and 0 or 1, state.epoch, first, nextSeq, packed, first - keptFrom,
   }
 end
 
