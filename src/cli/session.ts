@@ -91,11 +91,13 @@ export class Session {
     const missing =
       config.type === 'postgres'
         ? 'there are no tables of this name'
-        : look.state === 'absent'
-          ? 'there is no such file'
-          : 'there are no conversations in this file';
+        : config.type === 'redis'
+          ? 'there are no conversations under this prefix'
+          : look.state === 'absent'
+            ? 'there is no such file'
+            : 'there are no conversations in this file';
     throw new MemoryConnectionError(
-      `open "${this.location}": ${missing}. Check the ${config.type === 'postgres' ? 'database, schema and table' : 'path'}; jaf-memory chat or your program creates it.`,
+      `open "${this.location}": ${missing}. Check the ${config.type === 'postgres' ? 'database, schema and table' : config.type === 'redis' ? 'server, database and prefix' : 'path'}; jaf-memory chat or your program creates it.`,
       { provider: config.type, code: 'refused' },
     );
   }

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { checkProviderOptions, checkRedisConfig, configError, nearestName } from './config.js';
+import { checkProviderOptions, configError, nearestName } from './config.js';
 import { type Env, readMemoryEnv } from './env.js';
-import { MemoryConfigError } from './errors.js';
+import type { MemoryConfigError } from './errors.js';
 import type {
   IoRedisLike,
   MemoryProvider,
@@ -111,24 +111,29 @@ export async function createMemoryProviderFromEnv(env: Env = process.env, option
   return await createMemoryProvider({ ...readMemoryEnv(env), ...own });
 }
 
-/** Says that a backend has to wait for its release. */
-function notYet(operation: string, provider: string, name: string): MemoryConfigError {
-  return new MemoryConfigError(
-    `${operation}: ${name} is not in this version of jaf. Use "sqlite" (one server, survives a restart) or "memory".`,
-    { provider, setting: 'type' },
-  );
-}
-
 /**
- * Makes a Redis provider. Not in this version: checks the configuration and rejects.
+ * Opens (and creates, where there is none) a conversation store on a Redis server (6.2 or newer) or Valkey. Any number of
+ * processes and servers may share it. Needs the package `redis`.
+ *
+ * Connections: by `url`, by its parts, or through a connected client of `createClient()` that is passed in; that one is
+ * shared with the caller and stays open when the provider is closed. A connection of our own that is lost is made again by
+ * the next call; it does not keep the process alive.
+ *
+ * What has expired is removed every 60 seconds in the background, and what deletes and trims left behind with it. Events:
+ * `swept` (with `milliseconds`) when something was removed, `sweep_failed` (with the error's `code`).
  *
  * @param config - see {@link RedisConfig}
- * @param _client - a connected client of the `redis` or `ioredis` package; it stays open when the provider is closed
- * @throws MemoryConfigError always; for a bad field it names the field
+ * @param client - a connected client of the `redis` package
+ * @throws MemoryConfigError naming the setting: a bad value, a command the user may not run, data under the prefix that was
+ * made on another topology or by a newer version (`schema_newer`), no `redis` package (`missing_peer`);
+ * MemoryConnectionError when the server cannot be reached
+ * @example
+ * await using provider = await createRedisProvider({ url: 'redis://localhost:6379/0', ttl: 86_400 });
+ * unwrap(await provider.appendMessages('chat-1', [user('Hello')], {}, { createIfMissing: true }));
  */
-export async function createRedisProvider(config: RedisConfig, _client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
-  checkRedisConfig(config);
-  throw notYet('createRedisProvider', 'redis', 'Redis');
+export async function createRedisProvider(config: RedisConfig, client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
+  const { createRedisProvider: create } = await import('./providers/redis/index.js');
+  return await create(config, client);
 }
 
 /**

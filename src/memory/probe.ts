@@ -134,6 +134,11 @@ export async function lookAtStore(config: MemoryProviderConfig): Promise<StoreLo
       const { type: _type, ...own } = config;
       return await lookAtDatabase(own);
     }
+    case 'redis': {
+      const { lookAtRedis } = await import('./providers/redis/index.js');
+      const { type: _type, ...own } = config;
+      return await lookAtRedis(own);
+    }
     default:
       return undefined;
   }

@@ -79,7 +79,7 @@ describe('usage', () => {
     const refused = 'postgres://u:hunter2@127.0.0.1:1/d';
     for (const [env, info, others] of [
       [{ JAF_MEMORY_TYPE: 'redis', JAF_REDIS_URL: 'redis://:hunter2@h/x' }, 2, 2],
-      [{ JAF_MEMORY_TYPE: 'redis', JAF_REDIS_URL: 'redis://:hunter2@h' }, 0, 2],
+      [{ JAF_MEMORY_TYPE: 'redis', JAF_REDIS_URL: 'redis://:hunter2@127.0.0.1:1' }, 0, 3],
       [{ JAF_MEMORY_TYPE: 'postgres', JAF_POSTGRES_CONNECTION_STRING: refused, JAF_POSTGRES_PASSWORD: 'hunter2' }, 0, 3],
     ] as const) {
       for (const command of ['info', 'doctor', 'list', 'stats', 'chat']) {
@@ -97,7 +97,7 @@ describe('info', () => {
     expect(JSON.parse((await cli(['info', '--json'], { env })).stdout)).toMatchObject({
       type: 'redis',
       location: 'h:6379/0',
-      available: false,
+      available: true,
     });
     expect(JSON.parse((await cli(['info', '--json', '--provider', 'sqlite:/x/y.db'], { env })).stdout)).toMatchObject({
       type: 'sqlite',
@@ -288,7 +288,7 @@ describe('doctor', () => {
     for (const [args, env, expected] of [
       [[], { JAF_MEMORY_TYPE: 'sqlit' }, 2],
       [[], { JAF_SQLITE_PATH: 'x.db' }, 2],
-      [[], { JAF_MEMORY_TYPE: 'redis' }, 2],
+      [[], { JAF_MEMORY_TYPE: 'redis', JAF_REDIS_HOST: '127.0.0.1', JAF_REDIS_PORT: '1' }, 3],
       [['-p', 'sqlite:./no/such/x.db'], {}, 3],
       [['-p', 'sqlite:./text.db'], {}, 3],
       [['-p', 'sqlite:.'], {}, 3],

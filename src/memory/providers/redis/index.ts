@@ -1,0 +1,99 @@
+/**
+ * The Redis provider.
+ *
+ * @module
+ */
+import { checkRedisConfig } from '../../config.js';
+import { MemoryConfigError, MemoryError } from '../../errors.js';
+import { createProvider } from '../../provider.js';
+import { errorOf } from '../../retry.js';
+import type { StoreLook } from '../../probe.js';
+import { startSweeping, SWEEP_SECONDS } from '../../sweep.js';
+import type { IoRedisLike, MemoryProvider, NodeRedisLike, RedisConfig } from '../../types.js';
+import { type Connection, Redis } from './client.js';
+import { createRedisDriver } from './driver.js';
+import { classify } from './failures.js';
+import { healthOf } from './health.js';
+import { KEY_PREFIX, Keys } from './keys.js';
+import { clientOptions, loadNodeRedis, OwnConnection, SharedConnection } from './node-redis.js';
+
+/** Default of the deadline in ms; the layer has the same. */
+const DEADLINE = 5000;
+
+/**
+ * Opens a store; `createRedisProvider` of ../../factory.ts is this one, loaded when it is called.
+ *
+ * @param config - see {@link RedisConfig}
+ * @param client - a connected client of the `redis` package
+ */
+export async function createRedisProvider(config: RedisConfig, client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
+  const checked = checkRedisConfig(config);
+  const { keyPrefix, deadline = DEADLINE } = checked;
+  const driver = createRedisDriver({ keyPrefix, deadline }, () => connectionFor(checked, client, deadline));
+  await driver.open().catch((error: unknown) => {
+    throw openError(error, 'createRedisProvider');
+  });
+  const { onEvent, clock, ttl, maxMessages, compressionThreshold, maxInFlight } = checked;
+  const options = Object.fromEntries(
+    Object.entries({ onEvent, clock, deadline, ttl, maxMessages, compressionThreshold, maxInFlight }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  );
+  const provider = createProvider(driver, options);
+  startSweeping(provider, SWEEP_SECONDS);
+  return provider;
+}
+
+/**
+ * Looks at the place of a Redis store: connects, asks the server about itself, and leaves. Stores nothing.
+ *
+ * @param config - see {@link RedisConfig}
+ * @throws MemoryConfigError: a bad setting, or no `redis` package (`missing_peer`)
+ */
+export async function lookAtRedis(config: RedisConfig): Promise<StoreLook> {
+  const checked = checkRedisConfig(config);
+  const { keyPrefix = KEY_PREFIX, deadline = DEADLINE } = checked;
+  const trip = { timeout: deadline };
+  try {
+    const redis = new Redis(await connectionFor(checked, undefined, deadline));
+    try {
+      const { message, warnings = [] } = await healthOf(redis, trip);
+      const { settings } = new Keys(keyPrefix);
+      const there = Number(await redis.command(['HLEN', settings], trip, settings)) > 0;
+      const text = there
+        ? `${message}: there is a conversation store under the prefix ${JSON.stringify(keyPrefix)}.`
+        : `${message}: the server answers; the store under the prefix ${JSON.stringify(keyPrefix)} will be created by the first use.`;
+      return { state: there ? 'store' : 'absent', text: [text, ...warnings].join(' Warning: ') };
+    } finally {
+      await redis.close();
+    }
+  } catch (error) {
+    if (error instanceof MemoryConfigError) {
+      if (error.code === 'missing_peer') throw error;
+      return { state: 'unusable', text: error.message };
+    }
+    const { kind, reason } = classify(error);
+    if (kind === 'config') return { state: 'unusable', text: `Redis: ${reason}.` };
+    return { state: 'unreachable', text: `Redis: ${reason}. Check host, port and network.` };
+  }
+}
+
+function openError(error: unknown, operation: string): MemoryError {
+  return error instanceof MemoryError ? error : errorOf({ provider: 'redis', operation }, classify(error), false);
+}
+
+function unsupported(setting: string, what: string): MemoryConfigError {
+  return new MemoryConfigError(`createRedisProvider "${setting}": ${what} is not in this version of jaf.`, { provider: 'redis', setting });
+}
+
+async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
+  if (config.waitReplicas) throw unsupported('waitReplicas', 'waiting for replicas');
+  if (client) {
+    if (!('isReady' in client)) throw unsupported('client', 'any client but one of createClient() of the "redis" package');
+    return new SharedConnection(client as NodeRedisLike);
+  }
+  if (config.sentinels) throw unsupported('sentinels', 'a connection through sentinels');
+  if (config.clusterNodes) throw unsupported('clusterNodes', 'a connection to a cluster');
+  const { createClient } = await loadNodeRedis();
+  return new OwnConnection(() => createClient(clientOptions(config, deadline)));
+}
