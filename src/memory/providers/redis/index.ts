@@ -4,7 +4,7 @@
  * @module
  */
 import { checkRedisConfig } from '../../config.js';
-import { MemoryConfigError, MemoryError } from '../../errors.js';
+import { MemoryError } from '../../errors.js';
 import { createProvider } from '../../provider.js';
 import { errorOf } from '../../retry.js';
 import { startSweeping, SWEEP_SECONDS } from '../../sweep.js';
@@ -13,7 +13,11 @@ import { type Connection, Redis } from './client.js';
 import { createRedisDriver } from './driver.js';
 import { classify } from './failures.js';
 import { healthOf } from './health.js';
-import { clientOptions, loadNodeRedis, OwnConnection, SharedConnection } from './node-redis.js';
+import { shareIoRedis } from './ioredis.js';
+import { clientOptions, loadNodeRedis, type MakeClient, OwnConnection } from './node-redis.js';
+import { ClusterConnection } from './node-redis-cluster.js';
+import { SentinelConnection } from './node-redis-sentinel.js';
+import { shareNodeRedis } from './node-redis-shared.js';
 
 /** Default of the deadline in ms; the layer has the same. */
 const DEADLINE = 5000;
@@ -22,12 +26,12 @@ const DEADLINE = 5000;
  * Opens a store; `createRedisProvider` of ../../factory.ts is this one, loaded when it is called.
  *
  * @param config - see {@link RedisConfig}
- * @param client - a connected client of the `redis` package
+ * @param client - a connected client, pool, sentinel or cluster of the `redis` package, or client or cluster of `ioredis`
  */
 export async function createRedisProvider(config: RedisConfig, client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
   const checked = checkRedisConfig(config);
-  const { keyPrefix, deadline = DEADLINE } = checked;
-  const driver = createRedisDriver({ keyPrefix, deadline }, () => connectionFor(checked, client, deadline));
+  const { keyPrefix, deadline = DEADLINE, waitReplicas } = checked;
+  const driver = createRedisDriver({ keyPrefix, deadline, waitReplicas }, () => connectionFor(checked, client, deadline));
   await driver.open().catch((error: unknown) => {
     throw openError(error, 'createRedisProvider');
   });
@@ -69,18 +73,22 @@ function openError(error: unknown, operation: string): MemoryError {
   return error instanceof MemoryError ? error : errorOf({ provider: 'redis', operation }, classify(error), false);
 }
 
-function unsupported(setting: string, what: string): MemoryConfigError {
-  return new MemoryConfigError(`createRedisProvider "${setting}": ${what} is not in this version of jaf.`, { provider: 'redis', setting });
-}
-
 async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
-  if (config.waitReplicas) throw unsupported('waitReplicas', 'waiting for replicas');
-  if (client) {
-    if (!('isReady' in client)) throw unsupported('client', 'any client but one of createClient() of the "redis" package');
-    return new SharedConnection(client as NodeRedisLike);
-  }
-  if (config.sentinels) throw unsupported('sentinels', 'a connection through sentinels');
-  if (config.clusterNodes) throw unsupported('clusterNodes', 'a connection to a cluster');
+  if (client) return 'call' in client && 'status' in client ? shareIoRedis(client) : shareNodeRedis(client as NodeRedisLike);
   const { createClient } = await loadNodeRedis();
-  return new OwnConnection(() => createClient(clientOptions(config, deadline)));
+  const make: MakeClient = (address) => createClient(clientOptions(config, address, deadline));
+  const waits = config.waitReplicas !== undefined;
+  const { host = 'localhost', port = 6379, sentinels, sentinelServiceName: service = '', clusterNodes: nodes } = config;
+  if (nodes) return new ClusterConnection({ nodes, make, waits });
+  if (sentinels) {
+    const { username: _user, password: _password, db: _db, ...open } = config;
+    return new SentinelConnection({
+      sentinels,
+      service,
+      make,
+      makeSentinel: (address) => createClient(clientOptions(open, address, deadline)),
+      waits,
+    });
+  }
+  return new OwnConnection(() => make({ host, port }), waits);
 }
