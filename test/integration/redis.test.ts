@@ -17,13 +17,9 @@ import {
 import { fakeClock } from 'jaf/memory/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
-<<<<<<< HEAD
-import { loadNodeRedis, SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
+import { loadNodeRedis } from '../../src/memory/providers/redis/node-redis.js';
+import { SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
 import { connect, freePort, keysOf, startRedis, useRedis } from '../support/redis.js';
-=======
-import { loadNodeRedis, SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
-import { connect, keysOf, useRedis } from '../support/redis.js';
->>>>>>> e6a1517 (Redis: Sentinel, Cluster, waitReplicas, and clients of the caller)
 
 let server: Awaited<ReturnType<typeof useRedis>>;
 let client: Awaited<ReturnType<typeof connect>>;

@@ -119,6 +119,7 @@ class RedisDriver implements StorageDriver {
     const redis = new Redis(await this.#connect(), this.#options.waitReplicas);
     const buckets = this.#options.buckets ?? (redis.spread ? CLUSTER_BUCKETS : 1);
     try {
+      if (this.#options.waitReplicas) await redis.command(['wait', '0', '0'], { timeout: this.#options.deadline ?? DEADLINE });
       const info = await openStore(redis, this.#keys, buckets, { timeout: this.#options.deadline ?? DEADLINE });
       this.#open = { redis, buckets, info };
       return info;

@@ -50,7 +50,8 @@ const ANSWERS: Readonly<Record<string, Classified>> = {
   MOVED: { kind: 'retryable', reason: 'a slot has moved to another node' },
   ASK: { kind: 'retryable', reason: 'a slot is being moved to another node' },
   CROSSSLOT: { kind: 'config', reason: 'the server is a cluster, and the client is for a single server' },
-  UNBLOCKED: { kind: 'retryable', reason: 'the server changed its role' },
+  // WAIT says it, behind a write that was carried out
+  UNBLOCKED: { kind: 'lost', reason: 'the server became a replica before others had the write' },
   NOAUTH: { kind: 'config', reason: 'the server wants a password, and none is configured; set "password" (and "username")' },
   WRONGPASS: { kind: 'config', reason: 'the server rejected user name or password' },
   NOPERM: { kind: 'config', reason: 'the user may not run a command or use a key of the store (ACL)' },
@@ -96,6 +97,7 @@ function meaningOf(answer: string): Classified {
   const words = answer.split(' ', 2);
   const known = ANSWERS[words[0] ?? ''] ?? (words[0] === 'ERR' ? ANSWERS[words[1] ?? ''] : undefined);
   if (known) return known;
+  if (/WAIT cannot be used/.test(answer)) return ANSWERS['UNBLOCKED'] as Classified;
   if (/max number of clients/.test(answer)) return { kind: 'refused', reason: 'the server has too many connections' };
   if (/DB index is out of range|invalid DB index/i.test(answer))
     return { kind: 'config', reason: 'the server has no database of that number' };

@@ -9,15 +9,11 @@ import { createProvider } from '../../provider.js';
 import { errorOf } from '../../retry.js';
 import { startSweeping, SWEEP_SECONDS } from '../../sweep.js';
 import type { IoRedisLike, MemoryProvider, NodeRedisLike, RedisConfig } from '../../types.js';
-import { type Connection, Redis } from './client.js';
+import { Redis } from './client.js';
+import { connectionFor } from './connect.js';
 import { createRedisDriver } from './driver.js';
 import { classify } from './failures.js';
 import { healthOf } from './health.js';
-import { shareIoRedis } from './ioredis.js';
-import { clientOptions, loadNodeRedis, type MakeClient, OwnConnection } from './node-redis.js';
-import { ClusterConnection } from './node-redis-cluster.js';
-import { SentinelConnection } from './node-redis-sentinel.js';
-import { shareNodeRedis } from './node-redis-shared.js';
 
 /** Default of the deadline in ms; the layer has the same. */
 const DEADLINE = 5000;
@@ -71,24 +67,4 @@ export async function lookAtRedis(config: RedisConfig): Promise<string> {
 
 function openError(error: unknown, operation: string): MemoryError {
   return error instanceof MemoryError ? error : errorOf({ provider: 'redis', operation }, classify(error), false);
-}
-
-async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
-  if (client) return 'call' in client && 'status' in client ? shareIoRedis(client) : shareNodeRedis(client as NodeRedisLike);
-  const { createClient } = await loadNodeRedis();
-  const make: MakeClient = (address) => createClient(clientOptions(config, address, deadline));
-  const waits = config.waitReplicas !== undefined;
-  const { host = 'localhost', port = 6379, sentinels, sentinelServiceName: service = '', clusterNodes: nodes } = config;
-  if (nodes) return new ClusterConnection({ nodes, make, waits });
-  if (sentinels) {
-    const { username: _user, password: _password, db: _db, ...open } = config;
-    return new SentinelConnection({
-      sentinels,
-      service,
-      make,
-      makeSentinel: (address) => createClient(clientOptions(open, address, deadline)),
-      waits,
-    });
-  }
-  return new OwnConnection(() => make({ host, port }), waits);
 }

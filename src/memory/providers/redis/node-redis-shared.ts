@@ -103,8 +103,8 @@ class SharedSentinel extends Base {
       for (const { args } of commands) multi.addCommand(false, args);
       sent = multi.execAsPipeline();
     }
-    // when it leaves is not known: it counts as sent before
-    for (const command of commands) markAgain(command);
+    // it leaves in this turn of the event loop or the next, and again only after looking for the primary: many turns later
+    setImmediate(() => setImmediate(() => commands.forEach(markAgain)));
     try {
       return await sent;
     } catch (error) {
