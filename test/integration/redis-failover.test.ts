@@ -409,6 +409,7 @@ describe('a single server', () => {
       );
       const h = new Hand(driver, clock);
       await h.create('c', ['0']);
+      await h.remove('none'); // so that the server knows the script
       return {
         proxy,
         h,

@@ -6,7 +6,7 @@
 import type { IoRedisLike, NodeRedisLike, RedisConfig } from '../../types.js';
 import type { Connection } from './client.js';
 import { shareIoRedis } from './ioredis.js';
-import { clientOptions, loadNodeRedis, type MakeClient, OwnConnection } from './node-redis.js';
+import { clientOptions, createOwnClient, loadNodeRedis, type MakeClient, OwnConnection } from './node-redis.js';
 import { ClusterConnection } from './node-redis-cluster.js';
 import { SentinelConnection } from './node-redis-sentinel.js';
 import { shareNodeRedis } from './node-redis-shared.js';
@@ -25,8 +25,8 @@ export async function connectionFor(
   deadline: number,
 ): Promise<Connection> {
   if (client) return 'call' in client && 'status' in client ? shareIoRedis(client) : shareNodeRedis(client as NodeRedisLike);
-  const { createClient } = await loadNodeRedis();
-  const make: MakeClient = (address) => createClient(clientOptions(config, address, deadline));
+  const redis = await loadNodeRedis();
+  const make: MakeClient = (address) => createOwnClient(redis, clientOptions(config, address, deadline));
   const waits = config.waitReplicas !== undefined;
   const { host = 'localhost', port = 6379, sentinels, sentinelServiceName: service = '', clusterNodes: nodes } = config;
   if (nodes) return new ClusterConnection({ nodes, make, waits });
@@ -36,7 +36,7 @@ export async function connectionFor(
       sentinels,
       service,
       make,
-      makeSentinel: (address) => createClient(clientOptions(open, address, deadline)),
+      makeSentinel: (address) => createOwnClient(redis, clientOptions(open, address, deadline)),
       waits,
     });
   }
