@@ -12,7 +12,7 @@ let shared: ReturnType<typeof createSentinel>;
 
 beforeAll(async () => {
   servers = await startSentinel();
-  shared = createSentinel({ name: servers.service, sentinelRootNodes: servers.sentinels, masterPoolSize: 64 });
+  shared = createSentinel({ name: servers.service, sentinelRootNodes: servers.sentinels, reserveClient: true });
   shared.on('error', () => undefined);
   await shared.connect();
 }, 60_000);

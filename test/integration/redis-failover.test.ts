@@ -47,7 +47,7 @@ interface Load {
 
 /** One append after the other to each conversation, until it is stopped. */
 function load(p: MemoryProvider): Load {
-  let stopped = false;
+  const stop = new AbortController();
   const times = new Map<string, number>();
   const acknowledged = new Map<string, string[]>(IDS.map((id) => [id, []]));
   const result: Load = {
@@ -56,13 +56,13 @@ function load(p: MemoryProvider): Load {
     lastSuccess: 0,
     since: (time) => IDS.filter((id) => (times.get(id) ?? 0) > time).length,
     async stop() {
-      stopped = true;
+      stop.abort();
       await working;
     },
   };
   const working = Promise.all(
     IDS.map(async (id) => {
-      for (let n = 0; !stopped; n++) {
+      for (let n = 0; !stop.signal.aborted; n++) {
         const outcome = await p.appendMessages(id, [user(`${id}${n}`)], undefined, { createIfMissing: true });
         if (outcome.ok) {
           acknowledged.get(id)?.push(`${id}${n}`);
@@ -227,7 +227,7 @@ describe('a slot that moves', () => {
               .addCommand(['DUMP', name])
               .execAsPipeline()
               .catch(() => ['', '']);
-            return `${name} ${String(dump)}`;
+            return `${name} ${typeof dump === 'string' ? dump : ''}`;
           }),
         );
       const before = (await everything()).sort();
@@ -307,7 +307,7 @@ describe('a single server', () => {
       const prefix = newPrefix();
       const script = fileURLToPath(new URL('redis-writer.mjs', import.meta.url));
       const names = ['p', 'q', 'r', 's'];
-      let running = names.length;
+      const running = new Set(names);
       const ended = names.map(
         (name) =>
           new Promise<void>((resolve, reject) => {
@@ -317,7 +317,7 @@ describe('a single server', () => {
             let log = '';
             child.stderr.on('data', (text: Buffer) => (log += text.toString()));
             child.once('exit', (code) => {
-              running--;
+              running.delete(name);
               if (code === 0) resolve();
               else reject(new Error(`${name} ended with ${code}: ${log}`));
             });
@@ -326,7 +326,7 @@ describe('a single server', () => {
       const all = Promise.all(ended);
       all.catch(() => undefined);
       let killed = 0;
-      while (running > 0) {
+      while (running.size > 0) {
         killed += Number(await admin.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes']));
         await sleep(200);
       }

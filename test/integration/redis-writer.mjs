@@ -30,5 +30,5 @@ for (;;) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
-if (kind === 'ioredis') client.disconnect();
+if (kind === 'ioredis') await client.quit();
 else client?.destroy();

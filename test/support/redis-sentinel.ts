@@ -84,10 +84,10 @@ export async function startSentinel(): Promise<RedisSentinel> {
         for (const { port } of sentinels) {
           const answer = (await (await adminAt(port)).sendCommand(['SENTINEL', 'CKQUORUM', service])) as string;
           const replicas = (await (await adminAt(port)).sendCommand(['SENTINEL', 'REPLICAS', service])) as unknown[];
-          if (!/^OK 3 /.test(answer) || replicas.length !== 2) return false;
+          if (!answer.startsWith('OK 3 ') || replicas.length !== 2) return false;
         }
         for (const server of servers) {
-          const info = String(await (await adminAt(server.port)).sendCommand(['INFO', 'replication']));
+          const info = await (await adminAt(server.port)).info('replication');
           if (ports.has(server.port) ? (info.match(/state=online/g) ?? []).length !== 2 : !/master_link_status:up/.test(info)) return false;
         }
         return true;

@@ -24,7 +24,7 @@ export async function connectionFor(
   client: NodeRedisLike | IoRedisLike | undefined,
   deadline: number,
 ): Promise<Connection> {
-  if (client) return 'call' in client && 'status' in client ? shareIoRedis(client) : shareNodeRedis(client as NodeRedisLike);
+  if (client) return 'call' in client && 'status' in client ? shareIoRedis(client) : shareNodeRedis(client);
   const redis = await loadNodeRedis();
   const make: MakeClient = (address) => createOwnClient(redis, clientOptions(config, address, deadline));
   const waits = config.waitReplicas !== undefined;

@@ -68,12 +68,13 @@ export class ClusterConnection implements Connection {
       }
       nodes.add(node);
     }
-    const settled = await Promise.allSettled([...nodes].map((node) => node.ready(left())));
-    const failed = settled.find((one) => one.status === 'rejected');
-    if (!failed) return;
-    // a node that cannot be reached may have been replaced
-    this.#map = undefined;
-    throw failed.reason;
+    try {
+      await Promise.all([...nodes].map(async (node) => node.ready(left())));
+    } catch (error) {
+      // a node that cannot be reached may have been replaced
+      this.#map = undefined;
+      throw error;
+    }
   }
 
   /** Asks some nodes, others each time; the first answer decides. */
@@ -102,7 +103,7 @@ export class ClusterConnection implements Connection {
   }
 
   #take(asked: string, answer: unknown): void {
-    const map: (string | undefined)[] = new Array<string | undefined>(SLOTS);
+    const map = Array.from({ length: SLOTS }, (): string | undefined => undefined);
     const known = new Set<string>();
     const ownHost = addressOf(asked).host;
     for (const range of listOf(answer)) {

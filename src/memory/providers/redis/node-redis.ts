@@ -189,11 +189,10 @@ class Line {
 export async function inOrder(answers: readonly Promise<unknown>[]): Promise<readonly unknown[]> {
   const [first, ...others] = answers;
   if (others.length === 0) return [await first];
-  const settled = await Promise.allSettled(answers);
-  return settled.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
-  });
+  await Promise.allSettled(answers);
+  const values: unknown[] = [];
+  for (const answer of answers) values.push(await answer);
+  return values;
 }
 
 /** Connections of our own to one server. */
