@@ -11,12 +11,13 @@ const { createRedisProvider, unwrap, user } = await import(`${dist}/memory/index
 let client;
 if (kind === 'ioredis') {
   client = new Redis(url);
+  client.on('error', () => undefined); // connections are killed
   await new Promise((resolve) => client.once('ready', resolve));
 } else if (kind === 'node-redis') {
   client = createClient({ url, disableOfflineQueue: true });
+  client.on('error', () => undefined);
   await client.connect();
 }
-client?.on('error', () => undefined); // connections are killed
 for (;;) {
   try {
     const provider = await createRedisProvider(client ? { keyPrefix, deadline: 30_000 } : { url, keyPrefix, deadline: 30_000 }, client);

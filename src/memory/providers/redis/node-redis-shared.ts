@@ -103,7 +103,8 @@ class SharedSentinel extends Base {
       for (const { args } of commands) multi.addCommand(false, args);
       sent = multi.execAsPipeline();
     }
-    // it leaves in this turn of the event loop or the next, and again only after looking for the primary: many turns later
+    // It leaves in this turn of the event loop or the next, unless the socket is behind, and again only after looking for the
+    // primary. A mark that changes too early is a retry too many: careful, never wrong.
     setImmediate(() => setImmediate(() => commands.forEach(markAgain)));
     try {
       return await sent;
