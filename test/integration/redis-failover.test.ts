@@ -143,6 +143,44 @@ describe('a primary that is killed under load', () => {
   }
 });
 
+describe('a primary that freezes', () => {
+  it('Sentinel: calls fail in time, and find the new primary', { timeout: 60_000 }, async () => {
+    const servers = await startSentinel();
+    cleanups.push(() => servers.destroy());
+    const config = { sentinels: servers.sentinels, sentinelServiceName: servers.service };
+    await freezes(config, await servers.primary());
+  });
+
+  it('Cluster: calls fail in time, and find the new primary', { timeout: 60_000 }, async () => {
+    const cluster = await startCluster();
+    cleanups.push(() => cluster.destroy());
+    const keyPrefix = newPrefix();
+    await freezes({ clusterNodes: cluster.nodes, keyPrefix }, await cluster.primaryOf(new Keys(keyPrefix).tag(bucketOf('a', 64))));
+  });
+
+  async function freezes(config: RedisConfig, primary: RedisServer): Promise<void> {
+    const p = await open({ keyPrefix: newPrefix(), deadline: 700, ...config });
+    const acknowledged = ['first'];
+    unwrap(await p.storeMessages('a', [user('first')]));
+    await sleep(100); // its replicas have that one
+    primary.freeze();
+    const began = performance.now();
+    for (let n = 0; acknowledged.length < 5; n++) {
+      const at = performance.now();
+      const outcome = await p.appendMessages('a', [user(`${n}`)]);
+      expect(performance.now() - at).toBeLessThan(1200);
+      if (outcome.ok) acknowledged.push(`${n}`);
+      else expect(outcome.error.name).toBe('MemoryConnectionError');
+      expect(performance.now() - began).toBeLessThan(20_000);
+    }
+    primary.thaw();
+    await sleep(500);
+    const stored = ((await p.getConversation('a'))?.messages ?? []).map(textOf);
+    expect(stored.filter((text) => acknowledged.includes(text))).toEqual(acknowledged);
+    expect(new Set(stored).size).toBe(stored.length);
+  }
+});
+
 describe('replicas that do not confirm', () => {
   let servers: RedisSentinel;
   beforeAll(async () => {
