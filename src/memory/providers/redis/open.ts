@@ -79,5 +79,5 @@ async function checkRights(redis: Redis, keys: Keys, trip: Trip): Promise<void> 
   const what = /access.*key/i.test(error)
     ? `the user may not use keys that begin with ${JSON.stringify(keys.start)}`
     : `the user may not run ${[...new Set(names)].map((name) => name.toUpperCase()).join(', ')}`;
-  throw configError(`${what}. Grant what the store needs: ACL SETUSER … ~${keys.start}* ${COMMANDS} ${MORE}`, 'username');
+  throw configError(`${what}. Grant what the store needs ${MORE}: ACL SETUSER … ~${keys.start}* ${COMMANDS}`, 'username');
 }
