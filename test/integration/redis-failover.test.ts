@@ -245,7 +245,7 @@ describe('a slot that moves', () => {
     });
   });
 
-  it('half-way: a write changes nothing, fails as not applied, and succeeds when the move has ended', { timeout: 60_000 }, async () => {
+  it('half-way: a write changes nothing, fails, and succeeds when the move has ended', { timeout: 60_000 }, async () => {
     const keyPrefix = newPrefix();
     const p = await open({ clusterNodes: cluster.nodes, keyPrefix, deadline: 500 });
     unwrap(await p.storeMessages('a', [user('1')], { userId: 'ann' }, { ttl: 1000 }));
@@ -269,9 +269,10 @@ describe('a slot that moves', () => {
           }),
         );
       const before = (await everything()).sort();
+      // its last attempt may be under way when the deadline comes, so the outcome may be unknown to the caller
       const outcome = await p.appendMessages('a', [user('2')], { more: true });
-      expect(outcome.ok ? undefined : outcome.error, moved).toMatchObject({ name: 'MemoryConnectionError', outcome: 'not_applied' });
-      await expect(p.deleteConversation('a'), moved).rejects.toMatchObject({ name: 'MemoryConnectionError', outcome: 'not_applied' });
+      expect(outcome.ok ? undefined : outcome.error, moved).toMatchObject({ name: 'MemoryConnectionError' });
+      await expect(p.deleteConversation('a'), moved).rejects.toMatchObject({ name: 'MemoryConnectionError' });
       expect((await everything()).sort(), moved).toEqual(before);
       await move.end();
       unwrap(await p.appendMessages('a', []));
