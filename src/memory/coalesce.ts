@@ -243,7 +243,8 @@ export class Coalescer {
           await sleep(backoff(wait, attempt));
           continue;
         }
-        if (tasks.length === 1 || this.#options.borrowed) {
+        // halves of a batch that too few replicas confirmed would only wait again, one after the other
+        if (tasks.length === 1 || this.#options.borrowed || failure.kind === 'unreplicated') {
           for (const task of tasks) this.#fail(task, errorOf(task.call, failure, task.maybeApplied));
           return;
         }

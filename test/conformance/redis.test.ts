@@ -1,7 +1,7 @@
 import type { Backend } from 'jaf/memory/testing';
 import { afterAll, beforeAll } from 'vitest';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
-import { SharedConnection } from '../../src/memory/providers/redis/node-redis.js';
+import { SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
 import { connect, keysOf, useRedis } from '../support/redis.js';
 import { conformance } from './conformance.js';
 

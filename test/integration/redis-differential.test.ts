@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, it } from 'vitest';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
-import { SharedConnection } from '../../src/memory/providers/redis/node-redis.js';
+import { SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
 import { compareWithReference } from '../support/differential.js';
 import { connect, keysOf, useRedis } from '../support/redis.js';
 

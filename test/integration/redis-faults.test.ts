@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { StorageDriver } from '../../src/memory/driver.js';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
 import { classify } from '../../src/memory/providers/redis/failures.js';
-import { SharedConnection } from '../../src/memory/providers/redis/node-redis.js';
+import { SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
 import { connect, keysOf, type RedisServer, startRedis } from '../support/redis.js';
 
 const TRIP = { timeout: 10_000 };

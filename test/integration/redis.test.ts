@@ -17,7 +17,8 @@ import {
 import { fakeClock } from 'jaf/memory/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
-import { loadNodeRedis, SharedConnection } from '../../src/memory/providers/redis/node-redis.js';
+import { loadNodeRedis } from '../../src/memory/providers/redis/node-redis.js';
+import { SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
 import { connect, freePort, keysOf, startRedis, useRedis } from '../support/redis.js';
 
 let server: Awaited<ReturnType<typeof useRedis>>;

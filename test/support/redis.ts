@@ -45,7 +45,8 @@ export async function freePort(): Promise<number> {
   }
 }
 
-function user(): { uid: number; gid: number } | undefined {
+/** A user who is not root, when this one is. */
+export function user(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const [uid = 0, gid = 0] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'nobody'])));
   return { uid, gid };

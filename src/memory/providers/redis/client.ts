@@ -5,7 +5,8 @@
  * @module
  */
 import type { Trip } from '../../driver.js';
-import { classify, isUnknownScript, TripTimeoutError } from './failures.js';
+import { mayHaveApplied } from '../../retry.js';
+import { classify, isUnknownScript, TripTimeoutError, UnreplicatedError } from './failures.js';
 import type { Script } from './scripts.js';
 
 /** One argument of a command. */
@@ -15,29 +16,61 @@ export type Argument = string | Uint8Array;
 export interface Command {
   readonly args: readonly Argument[];
   readonly buffers?: boolean | undefined;
+  /** Also among the arguments. */
+  readonly mark?: Mark | undefined;
 }
 
-/** What a client must be able to do. One file for each library. */
+/** What a client must be able to do. One file for each library and topology. */
 export interface Connection {
   /** Whether data spreads over the nodes of a cluster. */
   readonly spread: boolean;
   /**
-   * Resolves when commands can be sent.
+   * Resolves when commands of these keys can be sent (undefined in the list: to any node).
    *
    * @throws NotConnectedError; nothing was sent
    */
-  ready(trip: Trip): Promise<void> | undefined;
+  ready(trip: Trip, keys: readonly (string | undefined)[]): Promise<void> | undefined;
   /**
-   * Sends commands at once, in order, on one connection: to the node of a key's slot, or to any node. An answer that is an
-   * error rejects. Called only when ready.
+   * Sends commands at once, in order, on one connection: to the node of a key's slot, or to any node. Called only when ready.
+   *
+   * @returns one answer for each command
+   * @throws the first answer that is an error, or the failure of the connection
    */
-  send(key: string | undefined, commands: readonly Command[]): readonly Promise<unknown>[];
-  /** Nothing came back since a command that was not answered in time: a connection of our own is replaced. */
-  suspect(): void;
+  send(key: string | undefined, commands: readonly Command[]): Promise<readonly unknown[]>;
+  /**
+   * Commands of these keys were not answered in time: connections of our own that have answered nothing since (a time of
+   * performance.now()) are replaced.
+   */
+  suspect(keys: readonly (string | undefined)[], since: number): void;
   /** Open connections, where that is known. */
   metrics(): { readonly activeConnections?: number };
   /** Lets go; a client that was passed in stays open. */
   close(): Promise<void>;
+}
+
+/**
+ * One byte among the arguments of a write, which says how the server is to take it. Clients that send a command again by
+ * themselves read the argument again: what the byte holds by then is what counts.
+ */
+export type Mark = Buffer;
+
+const FIRST = 0x30;
+const AGAIN = 0x31;
+const GIVEN_UP = 0x32;
+
+/** The mark of a command that is sent for the first time. */
+export function newMark(): Mark {
+  return Buffer.from([FIRST]);
+}
+
+/** From now on, should the client send it again, it is a retry. */
+export function markAgain({ mark }: Command): void {
+  if (mark?.[0] === FIRST) mark[0] = AGAIN;
+}
+
+/** From now on, should it still be sent, it does nothing: its caller was told that it failed. */
+function giveUp(mark: Mark | undefined): void {
+  if (mark) mark[0] = GIVEN_UP;
 }
 
 /** A call of a script; all keys are of one slot. */
@@ -46,15 +79,27 @@ export interface ScriptCall {
   readonly keys: readonly string[];
   readonly args: readonly Argument[];
   readonly buffers?: boolean | undefined;
+  /** Also among the arguments. */
+  readonly mark?: Mark | undefined;
+  /** It changes what must not be lost: acknowledged when enough replicas have it. */
+  readonly durable?: boolean | undefined;
+}
+
+/** How many replicas must have a write before it is acknowledged, and how long to wait for them (ms). */
+export interface WaitReplicas {
+  readonly count: number;
+  readonly timeout: number;
 }
 
 /** What the driver sends its scripts and commands through. */
 export class Redis {
   readonly #connection: Connection;
-  #lastAnswer = 0;
+  readonly #wait: WaitReplicas | undefined;
 
-  constructor(connection: Connection) {
+  /** @param wait - absent: the primary's word is enough */
+  constructor(connection: Connection, wait?: WaitReplicas) {
     this.#connection = connection;
+    this.#wait = wait;
   }
 
   get spread(): boolean {
@@ -67,9 +112,8 @@ export class Redis {
 
   /** One script, one round trip (two when the server has forgotten the script). */
   async eval(call: ScriptCall, trip: Trip): Promise<unknown> {
-    const ready = this.#connection.ready(trip);
-    if (ready) await ready;
-    return await this.#within(this.#evalNow(call), trip);
+    const [answer] = await this.evalAll([call], trip);
+    return answer;
   }
 
   /**
@@ -78,11 +122,15 @@ export class Redis {
    * @throws the worst failure when one fails: rather one that may have been applied than one that was not
    */
   async evalAll(calls: readonly ScriptCall[], trip: Trip): Promise<readonly unknown[]> {
-    const [only] = calls;
-    if (only && calls.length === 1) return [await this.eval(only, trip)];
-    const ready = this.#connection.ready(trip);
-    if (ready) await ready;
-    return await this.#within(all(calls.map((call) => this.#evalNow(call))), trip);
+    return unwrap(await this.evalEach(calls, trip));
+  }
+
+  /** As {@link evalAll}, with the outcome of each when all have ended. Rejects only when nothing was sent, or in time not all have. */
+  async evalEach(calls: readonly ScriptCall[], trip: Trip): Promise<readonly PromiseSettledResult<unknown>[]> {
+    const keys = calls.map((call) => call.keys[0]);
+    await this.#connection.ready(trip, keys);
+    const marks = calls.map((call) => call.mark);
+    return await this.#within(Promise.allSettled(calls.map((call) => this.#evalNow(call, trip))), trip, keys, marks);
   }
 
   /** One command. `key`: of the slot it goes to; absent = any node. */
@@ -91,51 +139,63 @@ export class Redis {
     return answer;
   }
 
-  /** Several commands in one round trip; see {@link evalAll}. */
-  async commands(commands: readonly (Command & { readonly key?: string | undefined })[], trip: Trip): Promise<readonly unknown[]> {
-    const ready = this.#connection.ready(trip);
-    if (ready) await ready;
-    return await this.#within(all(commands.flatMap((command) => this.#connection.send(command.key, [command]))), trip);
+  /** Several commands in one round trip; see {@link evalAll}. `durable` as in {@link ScriptCall}. */
+  async commands(
+    commands: readonly (Command & { readonly key?: string | undefined; readonly durable?: boolean | undefined })[],
+    trip: Trip,
+  ): Promise<readonly unknown[]> {
+    const keys = commands.map((command) => command.key);
+    await this.#connection.ready(trip, keys);
+    const sent = commands.map((command) => this.#send(command.key, command, command.durable, trip));
+    return unwrap(await this.#within(Promise.allSettled(sent), trip, keys, []));
   }
 
   close(): Promise<void> {
     return this.#connection.close();
   }
 
-  #evalNow(call: ScriptCall): Promise<unknown> {
-    const { script, keys, args, buffers } = call;
-    const command = (name: string, text: string): Command => ({ args: [name, text, String(keys.length), ...keys, ...args], buffers });
-    const send = (one: Command): Promise<unknown> =>
-      this.#connection.send(keys[0], [one])[0] ?? Promise.reject(new Error('nothing was sent'));
-    // a server that has not seen a script has not begun it: sending it again, in full, applies it once
-    return send(command('EVALSHA', script.sha)).catch((error: unknown) => {
+  async #evalNow(call: ScriptCall, trip: Trip): Promise<unknown> {
+    const { script, keys, args, buffers, mark, durable } = call;
+    const command = (name: string, text: string): Command => ({ args: [name, text, String(keys.length), ...keys, ...args], buffers, mark });
+    try {
+      return await this.#send(keys[0], command('evalsha', script.sha), durable, trip);
+    } catch (error) {
       if (!isUnknownScript(error)) throw error;
-      return send(command('EVAL', script.text));
-    });
+      // a server that has not seen a script has not begun it: sending it again, in full, applies it once
+      return await this.#send(keys[0], command('eval', script.text), durable, trip);
+    }
   }
 
-  #within<T>(work: Promise<T>, trip: Trip): Promise<T> {
+  /** @throws UnreplicatedError when too few replicas have it in time */
+  async #send(key: string | undefined, command: Command, durable: boolean | undefined, trip: Trip): Promise<unknown> {
+    const wait = durable ? this.#wait : undefined;
+    if (!wait) return (await this.#connection.send(key, [command]))[0];
+    const timeout = Math.max(1, Math.min(wait.timeout, Math.floor(trip.timeout * 0.9)));
+    const [answer, replicas] = await this.#connection.send(key, [command, { args: ['wait', String(wait.count), String(timeout)] }]);
+    if (Number(replicas) < wait.count) throw new UnreplicatedError(Number(replicas), wait.count);
+    return answer;
+  }
+
+  #within<T>(work: Promise<T>, trip: Trip, keys: readonly (string | undefined)[], marks: readonly (Mark | undefined)[]): Promise<T> {
     const began = performance.now();
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
+        marks.forEach(giveUp);
+        this.#connection.suspect(keys, began);
         reject(new TripTimeoutError());
-        if (this.#lastAnswer < began) this.#connection.suspect();
       }, trip.timeout);
-      work
-        .then((value) => {
-          this.#lastAnswer = performance.now();
-          return value;
-        })
-        .finally(() => clearTimeout(timer))
-        .then(resolve, reject);
+      work.finally(() => clearTimeout(timer)).then(resolve, reject);
     });
   }
 }
 
-/** All results, or the worst failure, after every one has ended. */
-async function all(work: readonly Promise<unknown>[]): Promise<readonly unknown[]> {
-  const settled = await Promise.allSettled(work);
+/** Of several failures the worst: rather one that may have been applied than one that was not. */
+export function worstOf(failures: readonly unknown[]): unknown {
+  return failures.find((error) => mayHaveApplied(classify(error))) ?? failures[0];
+}
+
+function unwrap(settled: readonly PromiseSettledResult<unknown>[]): readonly unknown[] {
   const failures = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
-  if (failures.length > 0) throw failures.find((error) => /lost|timeout|unreplicated/.test(classify(error).kind)) ?? failures[0];
+  if (failures.length > 0) throw worstOf(failures);
   return settled.map((one) => (one.status === 'fulfilled' ? one.value : undefined));
 }

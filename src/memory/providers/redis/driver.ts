@@ -27,6 +27,7 @@ import type {
   WriteOutcome,
 } from '../../driver.js';
 import { MemoryError } from '../../errors.js';
+import { mayHaveApplied } from '../../retry.js';
 import {
   addPurges,
   addStats,
@@ -38,7 +39,7 @@ import {
   statesOf,
   visitBuckets,
 } from './buckets.js';
-import { type Connection, Redis, type ScriptCall } from './client.js';
+import { type Connection, newMark, Redis, type ScriptCall, type WaitReplicas, worstOf } from './client.js';
 import { classify } from './failures.js';
 import { healthOf } from './health.js';
 import { bucketOf, KEY_PREFIX, Keys } from './keys.js';
@@ -52,6 +53,8 @@ export interface RedisDriverOptions {
   readonly keyPrefix?: string | undefined;
   /** Milliseconds opening may take; default 5000. */
   readonly deadline?: number | undefined;
+  /** Replicas that must have a write before it is acknowledged. */
+  readonly waitReplicas?: WaitReplicas | undefined;
   /** Buckets of the namespace; default 64 on a cluster, else 1. For tests. */
   readonly buckets?: number | undefined;
   /** Expired conversations a write removes beside its work; default 2. For tests. */
@@ -87,7 +90,7 @@ export function createRedisDriver(options: RedisDriverOptions, connect: () => Pr
 class RedisDriver implements StorageDriver {
   readonly name = 'redis';
   readonly contract = 1;
-  readonly capabilities: DriverCapabilities = { durability: 'process', shared: true, segments: 'deflate', batchCreations: true };
+  readonly capabilities: DriverCapabilities;
   readonly #connect: () => Promise<Connection>;
   readonly #keys: Keys;
   readonly #options: RedisDriverOptions;
@@ -96,6 +99,8 @@ class RedisDriver implements StorageDriver {
 
   constructor(options: RedisDriverOptions, connect: () => Promise<Connection>) {
     this.#options = options;
+    const durability = options.waitReplicas ? 'replicated' : 'process';
+    this.capabilities = { durability, shared: true, segments: 'deflate', batchCreations: true };
     this.#connect = connect;
     this.#keys = new Keys(options.keyPrefix ?? KEY_PREFIX);
   }
@@ -111,9 +116,10 @@ class RedisDriver implements StorageDriver {
   }
 
   async #openNow(): Promise<StoreInfo> {
-    const redis = new Redis(await this.#connect());
+    const redis = new Redis(await this.#connect(), this.#options.waitReplicas);
     const buckets = this.#options.buckets ?? (redis.spread ? CLUSTER_BUCKETS : 1);
     try {
+      if (this.#options.waitReplicas) await redis.command(['wait', '0', '0'], { timeout: this.#options.deadline ?? DEADLINE });
       const info = await openStore(redis, this.#keys, buckets, { timeout: this.#options.deadline ?? DEADLINE });
       this.#open = { redis, buckets, info };
       return info;
@@ -162,28 +168,48 @@ class RedisDriver implements StorageDriver {
     const calls = [...parts].map(([bucket, places]): ScriptCall => {
       const tag = this.#keys.tag(bucket);
       const keys = this.#keys.bucket(tag);
-      const args: ScriptCall['args'][number][] = [tag, String(places.length), String(this.#options.neighbours ?? NEIGHBOURS)];
+      const mark = newMark();
+      const args: ScriptCall['args'][number][] = [
+        tag,
+        String(places.length),
+        String(this.#options.neighbours ?? NEIGHBOURS),
+        mark,
+        this.#waits,
+      ];
       for (const i of places) {
         const write = batch[i];
         if (!write) continue;
         keys.push(...this.#keys.conversation(tag, write.id));
         for (const arg of writeArgs(write)) args.push(arg);
       }
-      return { script: scripts.write, keys, args };
+      return { script: scripts.write, keys, args, mark, durable: true };
     });
-    const replies = await redis.evalAll(calls, trip);
+    const settled = await redis.evalEach(calls, trip);
+    const failures = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+    const worst = worstOf(failures);
+    // some parts were written, and those that failed were not: the failed ones go again, the others must not
+    const partial = failures.length > 0 && failures.length < settled.length && !mayHaveApplied(classify(worst));
+    if (failures.length > 0 && !partial) throw worst;
     const outcomes: WriteOutcome[] = [];
     for (const [n, places] of [...parts.values()].entries()) {
-      const reply = listOf(replies[n]);
-      for (const [k, i] of places.entries()) outcomes[i] = outcomeOf(reply[k], batch.length === 1);
+      const one = settled[n];
+      const reply = one?.status === 'fulfilled' ? listOf(one.value) : undefined;
+      for (const [k, i] of places.entries()) outcomes[i] = reply ? outcomeOf(reply[k], batch.length === 1) : { kind: 'busy' };
     }
     return outcomes;
+  }
+
+  /** Whether what is answered without a write must reach the replicas, too. */
+  get #waits(): '0' | '1' {
+    return this.#options.waitReplicas ? '1' : '0';
   }
 
   async remove(remove: Remove, trip: Trip): Promise<RemoveOutcome> {
     const tag = this.#tagOf(remove.id);
     const keys = [...this.#keys.bucket(tag), ...this.#keys.conversation(tag, remove.id)];
-    return removalOf(await this.#opened.redis.eval({ script: scripts.remove, keys, args: [tag, removeArg(remove)] }, trip));
+    const mark = newMark();
+    const args = [tag, removeArg(remove), mark, this.#waits];
+    return removalOf(await this.#opened.redis.eval({ script: scripts.remove, keys, args, mark, durable: true }, trip));
   }
 
   async pack(pack: Pack, trip: Trip): Promise<PackOutcome> {
@@ -200,7 +226,7 @@ class RedisDriver implements StorageDriver {
     await redis.commands(
       Array.from({ length: buckets }, (_, bucket) => {
         const key = `${this.#keys.tag(bucket)}x`;
-        return { key, args: ['ZADD', key, 'GT', String(until), ownerHash] };
+        return { key, args: ['zadd', key, 'GT', String(until), ownerHash], durable: true };
       }),
       trip,
     );
@@ -322,11 +348,12 @@ class RedisDriver implements StorageDriver {
     const { kind } = purge;
     if (kind === 'reap') {
       const keys = [`${tag}d`, `${tag}x`, `${tag}l`, this.#keys.none(tag)];
-      return { script: scripts.reap, keys, args: [tag, String(purge.now), String(limit), String(REAP_BODIES)] };
+      return { durable: true, script: scripts.reap, keys, args: [tag, String(purge.now), String(limit), String(REAP_BODIES)] };
     }
     const { owner } = purge;
     const bound = purge.kind === 'user' ? purge.upTo : { at: purge.kind === 'idle' ? purge.until : 0, id: '' };
     return {
+      durable: true,
       script: scripts.purge,
       keys: [this.#keys.index(tag, kind === 'user' ? 'created' : kind === 'idle' ? 'updated' : 'expires', owner), this.#keys.none(tag)],
       args: [

@@ -16,6 +16,20 @@ export class NotConnectedError extends Error {
 /** A command was sent and not answered in time. */
 export class TripTimeoutError extends Error {}
 
+/** A command failed that the client may have sent before, by itself: whether it was carried out is not known. */
+export class ResentError extends Error {
+  constructor(cause: unknown) {
+    super('sent more than once', { cause });
+  }
+}
+
+/** The primary has the write, and too few replicas have it. */
+export class UnreplicatedError extends Error {
+  constructor(replicas: number, wanted: number) {
+    super(`${replicas} of ${wanted} replicas have confirmed the write in time`);
+  }
+}
+
 /** A script failed for one conversation and changed nothing of it; `message` is the server's. */
 export class ScriptError extends Error {}
 
@@ -36,7 +50,8 @@ const ANSWERS: Readonly<Record<string, Classified>> = {
   MOVED: { kind: 'retryable', reason: 'a slot has moved to another node' },
   ASK: { kind: 'retryable', reason: 'a slot is being moved to another node' },
   CROSSSLOT: { kind: 'config', reason: 'the server is a cluster, and the client is for a single server' },
-  UNBLOCKED: { kind: 'retryable', reason: 'the server changed its role' },
+  // WAIT says it, behind a write that was carried out
+  UNBLOCKED: { kind: 'lost', reason: 'the server became a replica before others had the write' },
   NOAUTH: { kind: 'config', reason: 'the server wants a password, and none is configured; set "password" (and "username")' },
   WRONGPASS: { kind: 'config', reason: 'the server rejected user name or password' },
   NOPERM: { kind: 'config', reason: 'the user may not run a command or use a key of the store (ACL)' },
@@ -82,6 +97,7 @@ function meaningOf(answer: string): Classified {
   const words = answer.split(' ', 2);
   const known = ANSWERS[words[0] ?? ''] ?? (words[0] === 'ERR' ? ANSWERS[words[1] ?? ''] : undefined);
   if (known) return known;
+  if (/WAIT cannot be used/.test(answer)) return ANSWERS['UNBLOCKED'] as Classified;
   if (/max number of clients/.test(answer)) return { kind: 'refused', reason: 'the server has too many connections' };
   if (/DB index is out of range|invalid DB index/i.test(answer))
     return { kind: 'config', reason: 'the server has no database of that number' };
@@ -98,6 +114,11 @@ function meaningOf(answer: string): Classified {
  */
 export function classify(error: unknown): Classified {
   if (error instanceof TripTimeoutError) return { kind: 'timeout', reason: 'the server did not answer in time' };
+  if (error instanceof ResentError) {
+    const { kind, reason } = classify(error.cause);
+    return kind === 'timeout' || kind === 'unreplicated' || kind === 'config' ? { kind, reason } : { kind: 'lost', reason };
+  }
+  if (error instanceof UnreplicatedError) return { kind: 'unreplicated', reason: error.message };
   if (error instanceof NotConnectedError) return connectionFailure(error.cause);
   if (error instanceof SyntaxError) return { kind: 'corrupt', reason: 'stored data is damaged (not JSON)' };
   const answer = answerOf(error);
@@ -111,8 +132,16 @@ export function classify(error: unknown): Classified {
   if (typeof code === 'string' && LOST.has(code)) return { kind: 'lost', reason: `the connection to the server was lost (${code})` };
   if (typeof code === 'string' && REFUSED[code] !== undefined) return { kind: 'refused', reason: REFUSED[code] };
   const text = typeof message === 'string' ? message : '';
-  if (/client is (offline|closed)/i.test(text)) return { kind: 'refused', reason: 'there is no connection to the server' };
-  if (/socket closed|disconnects client|connection is closed|socket timeout/i.test(text)) {
+  if (/client is (offline|closed)|stream isn't writeable|cluster isn't ready/i.test(text)) {
+    return { kind: 'refused', reason: 'there is no connection to the server' };
+  }
+  if (/command timed out/i.test(text)) return { kind: 'timeout', reason: 'the client gave the command up (its commandTimeout)' };
+  // ioredis says the last ones when it has sent a command more than once
+  if (
+    /socket closed|disconnects client|connection is closed|connection close$|socket timeout|cluster redirections|cluster is ended|retries per request/i.test(
+      text,
+    )
+  ) {
     return { kind: 'lost', reason: 'the connection to the server was lost' };
   }
   const kind = typeof constructor === 'function' ? constructor.name : typeof name === 'string' ? name : typeof error;

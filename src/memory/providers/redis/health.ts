@@ -16,10 +16,10 @@ import { textOf } from './replies.js';
 export async function healthOf(redis: Redis, trip: Trip): Promise<DriverHealth> {
   let text: string;
   try {
-    text = textOf(await redis.command(['INFO'], trip));
+    text = textOf(await redis.command(['info'], trip));
   } catch (error) {
     if (classify(error).kind !== 'config') throw error;
-    await redis.command(['PING'], trip);
+    await redis.command(['ping'], trip);
     return {
       message: 'Redis',
       metrics: redis.metrics(),

@@ -10,12 +10,12 @@ import { errorOf } from '../../retry.js';
 import type { StoreLook } from '../../probe.js';
 import { startSweeping, SWEEP_SECONDS } from '../../sweep.js';
 import type { IoRedisLike, MemoryProvider, NodeRedisLike, RedisConfig } from '../../types.js';
-import { type Connection, Redis } from './client.js';
+import { Redis } from './client.js';
+import { connectionFor } from './connect.js';
 import { createRedisDriver } from './driver.js';
 import { classify } from './failures.js';
 import { healthOf } from './health.js';
 import { KEY_PREFIX, Keys } from './keys.js';
-import { clientOptions, loadNodeRedis, OwnConnection, SharedConnection } from './node-redis.js';
 
 /** Default of the deadline in ms; the layer has the same. */
 const DEADLINE = 5000;
@@ -24,12 +24,12 @@ const DEADLINE = 5000;
  * Opens a store; `createRedisProvider` of ../../factory.ts is this one, loaded when it is called.
  *
  * @param config - see {@link RedisConfig}
- * @param client - a connected client of the `redis` package
+ * @param client - a connected client, pool, sentinel or cluster of the `redis` package, or client or cluster of `ioredis`
  */
 export async function createRedisProvider(config: RedisConfig, client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
   const checked = checkRedisConfig(config);
-  const { keyPrefix, deadline = DEADLINE } = checked;
-  const driver = createRedisDriver({ keyPrefix, deadline }, () => connectionFor(checked, client, deadline));
+  const { keyPrefix, deadline = DEADLINE, waitReplicas } = checked;
+  const driver = createRedisDriver({ keyPrefix, deadline, waitReplicas }, () => connectionFor(checked, client, deadline));
   await driver.open().catch((error: unknown) => {
     throw openError(error, 'createRedisProvider');
   });
@@ -80,20 +80,4 @@ export async function lookAtRedis(config: RedisConfig): Promise<StoreLook> {
 
 function openError(error: unknown, operation: string): MemoryError {
   return error instanceof MemoryError ? error : errorOf({ provider: 'redis', operation }, classify(error), false);
-}
-
-function unsupported(setting: string, what: string): MemoryConfigError {
-  return new MemoryConfigError(`createRedisProvider "${setting}": ${what} is not in this version of jaf.`, { provider: 'redis', setting });
-}
-
-async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
-  if (config.waitReplicas) throw unsupported('waitReplicas', 'waiting for replicas');
-  if (client) {
-    if (!('isReady' in client)) throw unsupported('client', 'any client but one of createClient() of the "redis" package');
-    return new SharedConnection(client as NodeRedisLike);
-  }
-  if (config.sentinels) throw unsupported('sentinels', 'a connection through sentinels');
-  if (config.clusterNodes) throw unsupported('clusterNodes', 'a connection to a cluster');
-  const { createClient } = await loadNodeRedis();
-  return new OwnConnection(() => createClient(clientOptions(config, deadline)));
 }

@@ -1,21 +1,20 @@
 /**
- * Connections through the `redis` package: one of our own, or a client of the caller.
+ * Connections of our own through the `redis` package: how a client is made, and the connection to one server. Sentinel and
+ * Cluster (own files) are made of these: the package's own topologies send a command again by themselves, and hold it back
+ * while they look for its server, and neither can be seen from outside.
  *
  * @module
  */
 import type { Trip } from '../../driver.js';
 import { MemoryConfigError } from '../../errors.js';
-import type { NodeRedisLike, RedisConfig } from '../../types.js';
+import type { RedisConfig } from '../../types.js';
 import type { Command, Connection } from './client.js';
 import { NotConnectedError } from './failures.js';
 
-/** What is used of a node-redis client. */
-interface Client {
-  readonly isOpen: boolean;
+/** What is used of a client of our own. */
+export interface OwnClient {
   readonly isReady: boolean;
   sendCommand(args: readonly unknown[], options?: object): Promise<unknown>;
-}
-interface OwnClient extends Client {
   connect(): Promise<unknown>;
   close(): Promise<void>;
   destroy(): void;
@@ -23,11 +22,35 @@ interface OwnClient extends Client {
   on(event: 'error', listener: () => void): unknown;
 }
 interface RedisModule {
-  createClient(options: object): OwnClient;
+  createClient(options: object): OwnClient & { duplicate(options: object): OwnClient };
 }
 
-/** `$` in the protocol: answers of this type come as Buffers. */
-const BUFFERS = { 36: Buffer };
+/** Where a server listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Makes a client for a server; it is not connected. */
+export type MakeClient = (address: Address) => OwnClient;
+
+let template: ReturnType<RedisModule['createClient']> | undefined;
+
+/**
+ * Makes a client that is not connected. `createClient` makes a class of some hundred methods for each new set of options, 60 ms
+ * of the event loop, and it remembers one: a duplicate takes the class of the first.
+ *
+ * @param options - of `createClient`
+ */
+export function createOwnClient({ createClient }: RedisModule, options: object): OwnClient {
+  template ??= createClient({ RESP: 3 });
+  return template.duplicate(options);
+}
+
+/** Options of a command. `$` in the protocol: answers of this type come as Buffers. Our own deadline bounds it. */
+export function commandOptions({ buffers }: Command): object {
+  return { timeout: undefined, ...(buffers === true ? { typeMapping: { 36: Buffer } } : {}) };
+}
 
 /**
  * The `redis` package.
@@ -51,9 +74,14 @@ export async function loadNodeRedis(load: () => Promise<unknown> = () => import(
   }
 }
 
-/** Options of `createClient` for a checked configuration. `connectTimeout` in ms. */
-export function clientOptions(config: RedisConfig, connectTimeout: number): object {
-  const { host = 'localhost', port = 6379, username, password, db, tls } = config;
+/**
+ * Options of `createClient` for a checked configuration.
+ *
+ * @param address - of the server
+ * @param connectTimeout - in ms
+ */
+export function clientOptions(config: RedisConfig, { host, port }: Address, connectTimeout: number): object {
+  const { username, password, db, tls } = config;
   return {
     socket: {
       host,
@@ -76,23 +104,20 @@ export function clientOptions(config: RedisConfig, connectTimeout: number): obje
   };
 }
 
-function send(client: Client, commands: readonly Command[]): Promise<unknown>[] {
-  return commands.map(({ args, buffers }) =>
-    client.sendCommand(args, { timeout: undefined, ...(buffers === true ? { typeMapping: BUFFERS } : {}) }),
-  );
-}
-
-/** A connection of our own. It is made when it is needed and there is none. */
-export class OwnConnection implements Connection {
-  readonly spread = false;
+/** One connection. It is made when it is needed and there is none. */
+class Line {
   readonly #make: () => OwnClient;
   #client: OwnClient | undefined;
   #connecting: Promise<void> | undefined;
   #closed = false;
+  #lastAnswer = 0;
 
-  /** @param make - makes a client that is not connected */
   constructor(make: () => OwnClient) {
     this.#make = make;
+  }
+
+  get isReady(): boolean {
+    return this.#client?.isReady ?? false;
   }
 
   ready(trip: Trip): Promise<void> | undefined {
@@ -105,7 +130,7 @@ export class OwnConnection implements Connection {
 
   async #connect(trip: Trip): Promise<void> {
     if (this.#closed) throw new NotConnectedError(new Error('the client is closed'));
-    this.#drop();
+    this.drop();
     const client = this.#make();
     client.on('error', () => undefined); // every failure also reaches the call it concerns
     client.unref();
@@ -118,66 +143,105 @@ export class OwnConnection implements Connection {
     try {
       await Promise.race([client.connect(), late]);
     } catch (error) {
-      if (this.#client === client) this.#drop();
+      if (this.#client === client) this.drop();
       throw new NotConnectedError(error);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #drop(): void {
+  drop(): void {
     const client = this.#client;
     this.#client = undefined;
     client?.destroy();
   }
 
-  send(_key: string | undefined, commands: readonly Command[]): readonly Promise<unknown>[] {
-    const client = this.#client;
-    if (!client?.isReady) return commands.map(() => Promise.reject(new NotConnectedError(new Error('the client is closed'))));
-    return send(client, commands);
-  }
-
-  suspect(): void {
-    if (!this.#connecting) this.#drop();
-  }
-
-  metrics(): { readonly activeConnections: number } {
-    return { activeConnections: this.#client?.isReady ? 1 : 0 };
-  }
-
-  async close(): Promise<void> {
+  close(): void {
     this.#closed = true;
-    this.#drop();
+    this.drop();
+  }
+
+  send(commands: readonly Command[]): Promise<readonly unknown[]> {
+    const client = this.#client;
+    if (!client?.isReady) return Promise.reject(new NotConnectedError(new Error('the client is closed')));
+    const heard = (): void => {
+      this.#lastAnswer = performance.now();
+    };
+    return inOrder(
+      commands.map((command) => {
+        const answer = client.sendCommand(command.args, commandOptions(command));
+        answer.then(heard, heard);
+        return answer;
+      }),
+    );
+  }
+
+  suspect(since: number): void {
+    if (!this.#connecting && this.#lastAnswer < since) this.drop();
   }
 }
 
-/** A client of the caller, connected by the caller. */
-export class SharedConnection implements Connection {
+/**
+ * The answers of commands that were sent together.
+ *
+ * @throws the failure of the first that failed
+ */
+export async function inOrder(answers: readonly Promise<unknown>[]): Promise<readonly unknown[]> {
+  const [first, ...others] = answers;
+  if (others.length === 0) return [await first];
+  await Promise.allSettled(answers);
+  const values: unknown[] = [];
+  for (const answer of answers) values.push(await answer);
+  return values;
+}
+
+/** Connections of our own to one server. */
+export class OwnConnection implements Connection {
   readonly spread = false;
-  readonly #client: Client;
+  readonly #line: Line;
+  /** For writes that wait for replicas: whatever follows on their connection waits with them. */
+  readonly #waiting: Line | undefined;
 
-  constructor(client: NodeRedisLike) {
-    this.#client = client as unknown as Client;
+  /**
+   * @param make - makes a client that is not connected
+   * @param waits - whether writes wait for replicas
+   */
+  constructor(make: () => OwnClient, waits = false) {
+    this.#line = new Line(make);
+    if (waits) this.#waiting = new Line(make);
   }
 
-  ready(): Promise<void> | undefined {
-    // a client that reconnects would keep commands and send them much later
-    return this.#client.isReady ? undefined : Promise.reject(new NotConnectedError(new Error('the client is offline')));
+  get isReady(): boolean {
+    return this.#line.isReady && this.#waiting?.isReady !== false;
   }
 
-  send(_key: string | undefined, commands: readonly Command[]): readonly Promise<unknown>[] {
-    return send(this.#client, commands);
+  ready(trip: Trip): Promise<void> | undefined {
+    const line = this.#line.ready(trip);
+    const waiting = this.#waiting?.ready(trip);
+    return line && waiting ? Promise.all([line, waiting]).then(() => undefined) : (line ?? waiting);
   }
 
-  suspect(): void {
-    // the caller's connection is the caller's to replace
+  send(_key: string | undefined, commands: readonly Command[]): Promise<readonly unknown[]> {
+    return (commands.length > 1 ? (this.#waiting ?? this.#line) : this.#line).send(commands);
+  }
+
+  suspect(_keys: readonly (string | undefined)[], since: number): void {
+    this.#line.suspect(since);
+    this.#waiting?.suspect(since);
   }
 
   metrics(): { readonly activeConnections: number } {
-    return { activeConnections: this.#client.isReady ? 1 : 0 };
+    return { activeConnections: [this.#line, this.#waiting].filter((line) => line?.isReady).length };
+  }
+
+  /** Lets the connections go; the next call makes new ones. */
+  drop(): void {
+    this.#line.drop();
+    this.#waiting?.drop();
   }
 
   async close(): Promise<void> {
-    // the caller's
+    this.#line.close();
+    this.#waiting?.close();
   }
 }

@@ -18,6 +18,8 @@ const FORMAT = 1;
 /** Every command the driver needs, as an ACL names them. */
 const COMMANDS =
   '+eval +evalsha +unlink +hsetnx +hset +hget +hmget +hgetall +hlen +hdel +rpush +llen +lrange +ltrim +zadd +zcard +zcount +zscore +zrank +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +zrem +set +get +pexpire +persist +time +ping +info';
+/** Beside them, for sentinels, a cluster and waitReplicas. */
+const MORE = '(through sentinels also +role, on a cluster +cluster|slots, with waitReplicas +wait)';
 
 function configError(text: string, setting: string, code?: string): MemoryConfigError {
   return new MemoryConfigError(`createRedisProvider "${setting}": ${text}`, { provider: 'redis', setting, ...(code ? { code } : {}) });
@@ -59,7 +61,7 @@ async function checkRights(redis: Redis, keys: Keys, trip: Trip): Promise<void> 
   const failed: string[] = [];
   // in full, and by its SHA-1: a user needs the rights to both
   const probe = { script: scripts.probe, keys: [none], args: [] };
-  for (const ask of [() => redis.command(['EVAL', scripts.probe.text, '1', none], trip, none), () => redis.eval(probe, trip)]) {
+  for (const ask of [() => redis.command(['eval', scripts.probe.text, '1', none], trip, none), () => redis.eval(probe, trip)]) {
     try {
       failed.push(...listOf(await ask()).map(textOf));
     } catch (error) {
@@ -77,5 +79,5 @@ async function checkRights(redis: Redis, keys: Keys, trip: Trip): Promise<void> 
   const what = /access.*key/i.test(error)
     ? `the user may not use keys that begin with ${JSON.stringify(keys.start)}`
     : `the user may not run ${[...new Set(names)].map((name) => name.toUpperCase()).join(', ')}`;
-  throw configError(`${what}. Grant what the store needs: ACL SETUSER … ~${keys.start}* ${COMMANDS}`, 'username');
+  throw configError(`${what}. Grant what the store needs ${MORE}: ACL SETUSER … ~${keys.start}* ${COMMANDS}`, 'username');
 }

@@ -3,6 +3,10 @@
 
 local WRITERS = 16
 
+-- A mark says how a command came here: "0" for the first time; AGAIN when the client sent it again by itself, which makes it a
+-- retry; GIVEN_UP when the client sent it after its caller had been told that it failed, and nothing is done.
+local AGAIN, GIVEN_UP = '1', '2'
+
 -- What the ring knows of an earlier attempt: 'applied' and the receipt (nil when it has none), 'undecidable' or 'new'.
 local function remember(h, w, forgotten)
   local s, e

@@ -1,8 +1,8 @@
 -- include: lib-header lib-ring lib-index lib-bury
 -- Writes of different conversations of one bucket, each decided and applied alone, in the order of decideWrite (local.ts).
 -- KEYS: u r e d x f l none of the bucket, then c m0 m1 s n o of each conversation
--- ARGV: 1 tag, 2 number of writes, 3 expired neighbours to remove at most; then for each write its fields as JSON, its
---   metadata as lines if it has some, and its bodies. JSON: id kind now writer counter retry scoped owner ownerHash trace
+-- ARGV: 1 tag, 2 number of writes, 3 expired neighbours to remove at most, 4 mark (lib-ring.lua), 5 '1' = replicas are waited
+--   for; then for each write its fields as JSON, its metadata as lines if it has some, and its bodies. JSON: id kind now writer counter retry scoped owner ownerHash trace
 --   create expected op digest n (bodies) meta (has metadata) hold ttl ("n" = cleared) defaultTtl max restore { created
 --   updated expires first conflict }
 -- Reply: for each write { outcome } and, behind it: ok version count created epoch first next packed trimmed;
@@ -13,6 +13,12 @@ local OPERATIONS = 64
 local TRIM = 512
 -- Arguments of one RPUSH: Lua's stack holds 8000.
 local CHUNK = 4000
+
+-- Of a write that was answered before. Its replicas may not have it yet, and WAIT waits for what its connection has written:
+-- the same, once more.
+local function touch(key, h)
+  if ARGV[5] == '1' then redis.call('HSET', key, 'w', h.writers) end
+end
 
 local function forgotten()
   return tonumber(redis.call('GET', KEYS[6]) or '0')
@@ -82,7 +88,10 @@ local function one(w, at, patch, bodies)
 
   -- decide
   local known, receipt = remember(h, w, forgotten)
-  if known == 'applied' then return receipt and { 'repeated', receipt[1], receipt[2], receipt[3] } or { 'missing' } end
+  if known == 'applied' then
+    touch(key, h)
+    return receipt and { 'repeated', receipt[1], receipt[2], receipt[3] } or { 'missing' }
+  end
   if known == 'undecidable' then return { 'unknown' } end
   if w.ownerHash then
     local ends = redis.call('ZSCORE', KEYS[5], w.ownerHash)
@@ -105,7 +114,10 @@ local function one(w, at, patch, bodies)
       if noted then
         local n, digest, version, count, created = string.match(noted, '^(%d+) (%S+) (%d+) (%d+) (%d)$')
         if tonumber(n) > current.operations - OPERATIONS then
-          if digest == w.digest then return { 'duplicate', version, count, created } end
+          if digest == w.digest then
+            touch(key, h)
+            return { 'duplicate', version, count, created }
+          end
           return { 'reused' }
         end
       end
@@ -327,10 +339,11 @@ local function one(w, at, patch, bodies)
 end
 
 local replies = {}
-local arg = 4
+local arg = 6
 local newest
 for n = 1, tonumber(ARGV[2]) do
   local w = cjson.decode(ARGV[arg])
+  if ARGV[4] == AGAIN then w.retry = true end
   arg = arg + 1
   local patch
   if w.meta then
@@ -340,7 +353,8 @@ for n = 1, tonumber(ARGV[2]) do
   local bodies = {}
   for i = 1, w.n do bodies[i] = ARGV[arg + i - 1] end
   arg = arg + w.n
-  local done, reply = pcall(one, w, 9 + (n - 1) * 6, patch, bodies)
+  local done, reply = true, { 'unknown' }
+  if ARGV[4] ~= GIVEN_UP then done, reply = pcall(one, w, 9 + (n - 1) * 6, patch, bodies) end
   if not done then reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) } end
   if reply[1] == 'ok' and (not newest or w.now > newest) then newest = w.now end
   replies[n] = reply
