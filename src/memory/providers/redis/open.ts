@@ -16,7 +16,7 @@ import { scripts } from './scripts.js';
 const FORMAT = 1;
 
 /** Every command the driver needs, as an ACL names them. */
-const COMMANDS =
+export const COMMANDS: string =
   '+eval +evalsha +unlink +hsetnx +hset +hget +hmget +hgetall +hlen +hdel +rpush +llen +lrange +ltrim +zadd +zcard +zcount +zscore +zrank +zrange +zrangebyscore +zrevrangebyscore +zremrangebyscore +zrem +set +get +pexpire +persist +time +ping +info';
 /** Beside them, for sentinels, a cluster and waitReplicas. */
 const MORE = '(through sentinels also +role, on a cluster +cluster|slots, with waitReplicas +wait)';
