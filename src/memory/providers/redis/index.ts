@@ -86,7 +86,8 @@ function unsupported(setting: string, what: string): MemoryConfigError {
   return new MemoryConfigError(`createRedisProvider "${setting}": ${what} is not in this version of jaf.`, { provider: 'redis', setting });
 }
 
-async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
+/** The connection a configuration, or a client of the caller, means. `deadline`: ms a connection may take to be made. */
+export async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
   if (config.waitReplicas) throw unsupported('waitReplicas', 'waiting for replicas');
   if (client) {
     if (!('isReady' in client)) throw unsupported('client', 'any client but one of createClient() of the "redis" package');
