@@ -122,8 +122,7 @@ export function readOlder(id: string, text: string): OlderText {
   if (typeof userId !== 'string') return damaged('its user id is not a string');
   const trace = metadata['trace_id'] ?? metadata['traceId'] ?? '';
   if (typeof trace !== 'string') return damaged('its trace id is not a string');
-  const times = (...names: string[]): number[] =>
-    names.flatMap((name) => olderTime(metadata[name] ?? all[name]) ?? []);
+  const times = (...names: string[]): number[] => names.flatMap((name) => olderTime(metadata[name] ?? all[name]) ?? []);
   const created = times('created_at', 'createdAt');
   const changed = [...created, ...times('updated_at', 'updatedAt', 'last_activity', 'lastActivity')];
   const kept = Object.entries(metadata).filter(([key]) => !OLDER_METADATA.has(key));

@@ -402,7 +402,10 @@ describe('a store on a server', () => {
   it.each(['redis', 'postgres', 'postgres-document'] as const)('is looked at without being made, then read (%s)', async (kind) => {
     const env = stores.env(kind);
     for (const command of ['list', 'show c', 'stats']) {
-      expect(await cli(command.split(' '), { env })).toMatchObject({ code: 3, stderr: expect.stringMatching(/no (tables of this name|conversations under this prefix)/) });
+      expect(await cli(command.split(' '), { env })).toMatchObject({
+        code: 3,
+        stderr: expect.stringMatching(/no (tables of this name|conversations under this prefix)/),
+      });
     }
     expect(await cli(['doctor'], { env })).toMatchObject({ code: 0, stdout: expect.stringContaining('will be created by the first use') });
     // still not there: opening it in the layout it has not would fail

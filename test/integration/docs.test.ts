@@ -4,12 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  createInMemoryProvider,
-  createPostgresProvider,
-  createRedisProvider,
-  createSqliteProvider,
-} from 'jaf/memory';
+import { createInMemoryProvider, createPostgresProvider, createRedisProvider, createSqliteProvider } from 'jaf/memory';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usePostgres } from '../support/postgres.js';
 import { useRedis } from '../support/redis.js';

@@ -101,7 +101,9 @@ async function older(config: MemoryProviderConfig): Promise<Finding[]> {
   const check = 'older data';
   if (found === 0) {
     if (complete) return [];
-    return [{ check, level: 'note', detail: 'None among the keys that were looked at: the server has too many keys to look at all of them.' }];
+    return [
+      { check, level: 'note', detail: 'None among the keys that were looked at: the server has too many keys to look at all of them.' },
+    ];
   }
   return [
     {

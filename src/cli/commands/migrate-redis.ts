@@ -75,7 +75,9 @@ function conclude(out: Output, found: OlderReport, options: Options, seconds: nu
   const where = `under the prefix ${JSON.stringify(found.prefix)}`;
   if (conversations === 0) print(`There are no conversations of earlier versions ${where}.`);
   else {
-    print(`${counted(conversations, 'conversation')} of earlier versions ${where}: ${counted(found.messages, 'message')}, ${bytesText(found.bytes)}.`);
+    print(
+      `${counted(conversations, 'conversation')} of earlier versions ${where}: ${counted(found.messages, 'message')}, ${bytesText(found.bytes)}.`,
+    );
     if (options.dryRun) print(`${[`${converted} would be converted`, ...there].join(', ')}. Nothing was changed.`);
     else print(`${[`${converted} converted and compared in ${seconds.toFixed(1)} s`, ...there].join(', ')}.`);
   }
@@ -89,11 +91,15 @@ function conclude(out: Output, found: OlderReport, options: Options, seconds: nu
     printKeys(out, unreadable);
   }
   if (different.count > 0) {
-    print(`${counted(different.count, 'conversation')} ${different.count === 1 ? 'is' : 'are'} not in the store as the source has ${different.count === 1 ? 'it' : 'them'}; nothing was changed there:`);
+    print(
+      `${counted(different.count, 'conversation')} ${different.count === 1 ? 'is' : 'are'} not in the store as the source has ${different.count === 1 ? 'it' : 'them'}; nothing was changed there:`,
+    );
     printKeys(out, different);
   }
   if (changed.count > 0) {
-    print(`${counted(changed.count, 'source')} changed after ${changed.count === 1 ? 'it was' : 'they were'} read, and ${changed.count === 1 ? 'was' : 'were'} kept:`);
+    print(
+      `${counted(changed.count, 'source')} changed after ${changed.count === 1 ? 'it was' : 'they were'} read, and ${changed.count === 1 ? 'was' : 'were'} kept:`,
+    );
     printKeys(out, changed);
   }
   if (found.interrupted) {

@@ -192,7 +192,12 @@ function checkFit(type: string, options: Options): void {
   if (to !== undefined && LAYOUTS[to] !== type) throw new UsageError(`a store of type ${type} cannot have the layout ${to}: ${possible}.`);
   const strange = (
     type === 'redis'
-      ? ([['--drop-old', options.dropOld], ['--batch', options.batch], ['--table', options.table], ['--schema', options.schema]] as const)
+      ? ([
+          ['--drop-old', options.dropOld],
+          ['--batch', options.batch],
+          ['--table', options.table],
+          ['--schema', options.schema],
+        ] as const)
       : ([['--remove-source', options.removeSource]] as const)
   ).find(([, given]) => given !== undefined);
   if (strange) throw new UsageError(`${strange[0]} has no meaning with a store of type ${type}.`);

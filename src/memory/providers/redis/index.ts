@@ -87,7 +87,11 @@ function unsupported(setting: string, what: string): MemoryConfigError {
 }
 
 /** The connection a configuration, or a client of the caller, means. `deadline`: ms a connection may take to be made. */
-export async function connectionFor(config: RedisConfig, client: NodeRedisLike | IoRedisLike | undefined, deadline: number): Promise<Connection> {
+export async function connectionFor(
+  config: RedisConfig,
+  client: NodeRedisLike | IoRedisLike | undefined,
+  deadline: number,
+): Promise<Connection> {
   if (config.waitReplicas) throw unsupported('waitReplicas', 'waiting for replicas');
   if (client) {
     if (!('isReady' in client)) throw unsupported('client', 'any client but one of createClient() of the "redis" package');

@@ -169,7 +169,11 @@ class Conversion {
     if (state === 'refused') return;
     if (state === 'absent' || state === 'different') {
       if (source.left !== undefined && (await this.#keys.read(id)).type === 'none') return void report.gone++;
-      return this.#name(report.different, key, state === 'absent' ? 'it is not in the store' : 'the store has another conversation of this id');
+      return this.#name(
+        report.different,
+        key,
+        state === 'absent' ? 'it is not in the store' : 'the store has another conversation of this id',
+      );
     }
     report[state]++;
     if (!this.#options.removeSource || this.#options.dryRun) return;
@@ -185,8 +189,9 @@ class Conversion {
     source: OlderConversation,
   ): Promise<'converted' | 'found' | 'continued' | 'different' | 'absent' | 'refused'> {
     const { provider, dryRun } = this.#options;
-    const core = provider && internalsOf(provider)?.core;
-    if (!core) return 'converted';
+    if (!provider) return 'converted';
+    const core = internalsOf(provider)?.core;
+    if (!core) throw new TypeError('convertOlder needs a provider of this package');
     let created = false;
     if (!dryRun) {
       const result = await provider.restoreConversation(snapshot, { onConflict: 'skip' });

@@ -173,11 +173,12 @@ function mastersOf(answer: unknown, asked: string = 'localhost'): { readonly hos
   return [...masters.values()];
 }
 
-/** SCANs of each node after which {@link countOlder} stops: 100,000 keys. */
+/** SCANs of each node, and conversations found, after which {@link countOlder} stops: about a second. */
 const COUNT_STEPS = 100;
+const COUNT_FOUND = 10_000;
 
 /**
- * Counts conversations of earlier implementations under the prefix, looking at about 100,000 keys of each node at most.
+ * Counts conversations of earlier implementations under the prefix: up to about 10,000, among 100,000 keys of each node.
  *
  * @param config - see {@link RedisConfig}
  * @returns how many were found; `complete`: there are no others
@@ -191,6 +192,7 @@ export async function countOlder(config: RedisConfig): Promise<{ readonly found:
     for await (const page of keys.scan(COUNT_STEPS)) {
       found += await keys.countTexts(page.keys);
       if (page.ended) walks++;
+      if (found >= COUNT_FOUND) break;
     }
     return { found, complete: walks === keys.nodes };
   } finally {

@@ -23,7 +23,22 @@ function load(name: string): Script {
 
 /** Every script of the driver. */
 export const scripts: Readonly<
-  Record<'open' | 'probe' | 'write' | 'read' | 'list' | 'stats' | 'remove' | 'pack' | 'purge' | 'reap' | 'olderRead' | 'olderPeek' | 'olderRemove', Script>
+  Record<
+    | 'open'
+    | 'probe'
+    | 'write'
+    | 'read'
+    | 'list'
+    | 'stats'
+    | 'remove'
+    | 'pack'
+    | 'purge'
+    | 'reap'
+    | 'olderRead'
+    | 'olderPeek'
+    | 'olderRemove',
+    Script
+  >
 > = {
   open: load('open'),
   probe: load('probe'),
