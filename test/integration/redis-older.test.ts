@@ -3,7 +3,7 @@ import { createRedisProvider, type MemoryProvider, unwrap, user } from 'jaf/memo
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { convertOlder, type OlderReport } from '../../src/memory/providers/redis/older-convert.js';
 import { createRedisProvider as createFromSources } from '../../src/memory/providers/redis/index.js';
-import { connect, useRedis } from '../support/redis.js';
+import { connect, startRedis, useRedis } from '../support/redis.js';
 import { cli, type Ran, type RunOptions } from './cli-run.js';
 
 let server: Awaited<ReturnType<typeof useRedis>>;
@@ -423,6 +423,39 @@ describe('jaf-memory doctor', { timeout: 120_000 }, () => {
     expect(await olderData()).toMatchObject([{ detail: expect.stringMatching(/^2 conversations/) }]);
     await converted('--remove-source');
     expect(await olderData()).toStrictEqual([]);
+  });
+
+  it('does not need rights the store does not need', async () => {
+    const own = await startRedis();
+    onTestFinished(() => own.destroy());
+    const admin = await connect(own.url);
+    await admin.set(`${prefix}a`, python('a'));
+    await createRedisProvider({ url: own.url, keyPrefix: prefix }).then((provider) => provider.close());
+    const check = async (...rights: readonly string[]): Promise<unknown> => {
+      await admin.sendCommand([
+        'ACL',
+        'SETUSER',
+        'app',
+        'reset',
+        'on',
+        '>pw',
+        `~{${prefix}#*`,
+        '+@all',
+        '-@dangerous',
+        '+info',
+        '-scan',
+        ...rights,
+      ]);
+      const url = own.url.replace('//', '//app:pw@');
+      const { stdout } = await cli(['doctor', '--json'], {
+        env: { JAF_MEMORY_TYPE: 'redis', JAF_REDIS_URL: url, JAF_REDIS_KEY_PREFIX: prefix },
+      });
+      return (JSON.parse(stdout) as Findings).findings.filter((finding) => finding.check === 'older data' || finding.check === 'open');
+    };
+    expect(await check()).toMatchObject([{ level: 'note', detail: expect.stringContaining('Not looked for') }]);
+    expect(await check('+scan')).toMatchObject([{ level: 'note', detail: expect.stringContaining('Not looked for') }]);
+    expect(await check('+scan', `~${prefix}*`)).toMatchObject([{ level: 'problem', detail: expect.stringMatching(/^1 conversation /) }]);
+    admin.destroy();
   });
 
   it('stops counting', async () => {

@@ -97,8 +97,22 @@ async function older(config: MemoryProviderConfig): Promise<Finding[]> {
   if (config.type !== 'redis') return [];
   const { countOlder } = await import('../../memory/providers/redis/older-keys.js');
   const { type: _type, ...own } = config;
-  const { found, complete } = await countOlder(own);
   const check = 'older data';
+  let answer: Awaited<ReturnType<typeof countOlder>>;
+  try {
+    answer = await countOlder(own);
+  } catch (error) {
+    // the store itself needs fewer rights
+    if (!(error instanceof MemoryConfigError)) throw error;
+    return [
+      {
+        check,
+        level: 'note',
+        detail: 'Not looked for: that needs the rights of jaf-memory migrate (docs/cli.md), and this user has not all of them.',
+      },
+    ];
+  }
+  const { found, complete } = answer;
   if (found === 0) {
     if (complete) return [];
     return [
