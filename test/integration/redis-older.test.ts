@@ -38,7 +38,7 @@ const older = async (): Promise<string[]> => (await keys()).filter((key) => key.
 /** What the keys hold, whatever their types. */
 async function contents(): Promise<Record<string, string>> {
   const all: Record<string, string> = {};
-  for (const key of await keys()) all[key] = String(await client.sendCommand(['DUMP', key]));
+  for (const key of await keys()) all[key] = JSON.stringify(await client.sendCommand(['DUMP', key]));
   return all;
 }
 
@@ -273,7 +273,7 @@ describe('jaf-memory migrate --to lists', { timeout: 120_000 }, () => {
     await client.set(`${prefix}lock`, '1');
     await client.hSet(`${prefix}hash`, 'a', '1');
     await client.rPush(`${prefix}list`, 'a');
-    await client.sendCommand(['SET', Buffer.concat([Buffer.from(prefix), Buffer.from([0xff, 0xfe])]), '{}'] as unknown as string[]);
+    await client.sendCommand(['SET', Buffer.concat([Buffer.from(prefix), Buffer.from([0xff, 0xfe])]), '{}']);
     const before = await contents();
     const found = await converted('--remove-source');
     expect(found).toMatchObject({ code: 1, keys: 9, conversations: 3, converted: 1, removed: 1 });

@@ -133,9 +133,9 @@ class Conversion {
         }
       };
       // all have ended before a failure is passed on: nothing goes on in the background
-      const settled = await Promise.allSettled(Array.from({ length: PARALLEL }, worker));
-      const failed = settled.find((one) => one.status === 'rejected');
-      if (failed) throw failed.reason;
+      const workers = Array.from({ length: PARALLEL }, worker);
+      await Promise.allSettled(workers);
+      await Promise.all(workers);
       if (signal.aborted) break;
     }
     report.interrupted = signal.aborted;
