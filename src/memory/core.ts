@@ -13,8 +13,8 @@ import { Metrics } from './metrics.js';
 import { backoff, type CallContext, describeCall, errorOf, mayHaveApplied, waitKind } from './retry.js';
 import type { MemoryEvent, ProviderOptions } from './types.js';
 
-/** Default deadline of a call in ms. */
-const DEADLINE = 5000;
+/** Default deadline of a call, also of one that opens a connection, in ms. */
+export const DEADLINE = 5000;
 const MAX_IN_FLIGHT = 10_000;
 /** Reads in microtasks before one waits for a turn of the event loop. */
 const TRIPS_PER_TURN = 256;

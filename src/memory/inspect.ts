@@ -28,8 +28,6 @@ export interface MemoryProviderInfo {
   readonly severalServers: boolean;
   /** What an acknowledged write survives by itself: nothing, a crash of the process, loss of power; the server decides with `server`. */
   readonly durability: 'none' | 'process' | 'power' | 'server';
-  /** Whether this version can open it. */
-  readonly available: boolean;
   /** Settings that are set and may be shown. */
   readonly settings: Readonly<Record<string, string | number | boolean>>;
   /** Names of environment variables that are set and have no effect with this type. */
@@ -100,7 +98,6 @@ export function describeProvider(config: MemoryProviderConfig): MemoryProviderIn
         severalProcesses: false,
         severalServers: false,
         durability: 'none',
-        available: true,
         ...common,
       };
     case 'sqlite': {
@@ -117,7 +114,6 @@ export function describeProvider(config: MemoryProviderConfig): MemoryProviderIn
         severalProcesses: file,
         severalServers: false,
         durability: !file ? 'none' : config.durability === 'full' ? 'power' : 'process',
-        available: true,
         ...common,
       };
     }
@@ -131,7 +127,6 @@ export function describeProvider(config: MemoryProviderConfig): MemoryProviderIn
         severalProcesses: true,
         severalServers: true,
         durability: 'server',
-        available: true,
         ...common,
       };
     case 'postgres':
@@ -144,7 +139,6 @@ export function describeProvider(config: MemoryProviderConfig): MemoryProviderIn
         severalProcesses: true,
         severalServers: true,
         durability: 'server',
-        available: true,
         ...common,
       };
   }

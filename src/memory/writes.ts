@@ -120,6 +120,7 @@ export function prepareRestore(
     problems.throwIfAny(scope.call.provider, describeCall(scope.call));
   }
   checkId('conversationId', snapshot.conversationId, problems);
+  if (snapshot.userId !== undefined) checkId('userId', snapshot.userId, problems);
   const bodies = encodeMessages(snapshot.messages, problems);
   if (snapshot.messageCount !== undefined && snapshot.messageCount !== bodies.length) {
     problems.add(

@@ -4,15 +4,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  createInMemoryProvider,
-  createPostgresProvider,
-  createRedisProvider,
-  createSqliteProvider,
-  getMemoryProviderInfo,
-} from 'jaf/memory';
+import { createInMemoryProvider, createPostgresProvider, createRedisProvider, createSqliteProvider } from 'jaf/memory';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { usePostgres } from '../support/postgres.js';
+import { useRedis } from '../support/redis.js';
 
 /** Milliseconds for one run of the command: about 10 s alone, several times that beside other tests. */
 const LIMIT = 240_000;
@@ -21,42 +16,36 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 /** The command of `npm run test:docs`, on the build under test. */
 function testDocs(...args: readonly string[]): { status: number | null; output: string } {
-  const env = { ...process.env, JAF_TEST_POSTGRES_URL: postgres.url };
+  const env = { ...process.env, JAF_TEST_POSTGRES_URL: postgres.url, JAF_TEST_REDIS_URL: redis.url };
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'scripts/test-docs.mjs'), ...args], { encoding: 'utf8', env });
   return { status, output: stdout + stderr };
 }
 
 let postgres: Awaited<ReturnType<typeof usePostgres>>;
+let redis: Awaited<ReturnType<typeof useRedis>>;
 beforeAll(async () => {
   postgres = await usePostgres();
+  redis = await useRedis();
 });
 afterAll(async () => {
   await postgres?.destroy();
+  await redis?.destroy();
 });
 
 describe('npm run test:docs', { timeout: LIMIT }, () => {
-  it.each(['memory', 'sqlite', 'postgres'])('every block runs on %s', (provider) => {
+  it.each(['memory', 'sqlite', 'redis', 'postgres'])('every block runs on %s', (provider) => {
     const { status, output } = testDocs('--provider', provider);
     expect(output).toMatch(/^docs\/memory-system\.md:\d+ .* ok /m);
     expect(output).toMatch(/^docs\/concepts\.md:\d+ .* ok /m);
     expect({ status, output }).toEqual({ status: 0, output: expect.not.stringContaining('FAILED') as string });
   });
-
-  it.each(['redis'].filter((type) => getMemoryProviderInfo({ JAF_MEMORY_TYPE: type })['available'] === false))(
-    'lists what has to wait for %s',
-    (provider) => {
-      const { status, output } = testDocs('--provider', provider);
-      expect(output).toMatch(new RegExp(`^docs/memory-system\\.md:\\d+ .* ${provider} +later .* ${provider} is not in this version$`, 'm'));
-      expect(output).toMatch(new RegExp(`^docs/memory-system\\.md:\\d+ .* ${provider} +ok .*described`, 'm'));
-      expect(status).toBe(0);
-    },
-  );
 });
 
 it('without a server what needs one is not run, and says so; asked for by name it fails', { timeout: LIMIT }, () => {
-  const { JAF_TEST_POSTGRES_URL: _, ...env } = process.env;
+  const { JAF_TEST_POSTGRES_URL: _, JAF_TEST_REDIS_URL: __, ...env } = process.env;
   const page = join(root, 'docs/providers.md');
   const all = spawnSync(process.execPath, [join(root, 'scripts/test-docs.mjs'), join(root, 'docs/concepts.md')], { encoding: 'utf8', env });
+  expect(all.stdout).toMatch(/^not run: .*redis \(set JAF_TEST_REDIS_URL/m);
   expect(all.stdout).toMatch(/^not run: .*postgres \(set JAF_TEST_POSTGRES_URL/m);
   expect(all.status).toBe(0);
   const named = spawnSync(

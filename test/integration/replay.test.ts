@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { replayRecording } from '../../src/cli/replay/replay.js';
 import { openReplayStore } from '../../src/cli/replay/store.js';
 import { usePostgres } from '../support/postgres.js';
+import { useStores } from '../support/stores.js';
 import { cli, testFolder } from './cli-run.js';
 
 const call = (id: string, name: string, args: string): NonNullable<Message['tool_calls']>[number] => ({
@@ -289,5 +290,20 @@ it.skipIf(!REAL_DATA)('replays the real conversations without a difference (JAF_
       { messages, differences: [], otherWrites: 0 },
       { messages, differences: [], otherWrites: 0 },
     ],
+  });
+});
+
+describe('into Redis', () => {
+  const stores = useStores(['redis']);
+
+  it('replays without a difference', async () => {
+    const path = process.env['JAF_TEST_DATA'] ?? file(REAL);
+    const env = stores.env('redis');
+    const { code, stdout, stderr } = await cli(['replay', '--json', path], { env });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { conversations, messages } = report(stdout);
+    expect(report(stdout)).toMatchObject({ stores: [{ store: 'redis', messages, differences: [], otherWrites: 0 }] });
+    const { stdout: kept } = await cli(['stats', '--json'], { env });
+    expect(JSON.parse(kept)).toMatchObject({ totalConversations: conversations, totalMessages: messages });
   });
 });

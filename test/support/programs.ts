@@ -34,6 +34,7 @@ export function missingServers(): readonly string[] {
   return [
     ...(findPostgres() ? [] : ['postgresql']),
     ...(findProgram('pgbouncer') ? [] : ['pgbouncer']),
+    ...(process.env['JAF_TEST_REDIS_SERVER'] || findProgram('redis-server') ? [] : ['redis-server']),
     ...(findProgram('openssl') ? [] : ['openssl']),
   ];
 }

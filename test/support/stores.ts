@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import {
   createInMemoryProvider,
   createPostgresProvider,
+  createRedisProvider,
   createSqliteProvider,
   type MemoryProvider,
   type ProviderOptions,
@@ -14,9 +15,10 @@ import {
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { usePostgres } from './postgres.js';
+import { connect, useRedis } from './redis.js';
 
 /** Kinds of stores. */
-export const KINDS = ['memory', 'sqlite', 'postgres', 'postgres-document'] as const;
+export const KINDS = ['memory', 'sqlite', 'redis', 'postgres', 'postgres-document'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Stores for the tests of one file. */
@@ -39,11 +41,15 @@ export interface Stores {
 export function useStores(kinds: readonly Kind[] = KINDS): Stores {
   const schema = `jaf_test_stores_${process.pid}`;
   const open: MemoryProvider[] = [];
+  /** Of keys on a Redis server, which may not be ours. */
+  const prefix = `jaf-test-stores:${process.pid}:`;
   let server: Awaited<ReturnType<typeof usePostgres>> | undefined;
+  let redis: Awaited<ReturnType<typeof useRedis>> | undefined;
   let folder = '';
   let tests = 0;
   beforeAll(async () => {
     if (kinds.some((kind) => kind.startsWith('postgres'))) server = await usePostgres();
+    if (kinds.includes('redis')) redis = await useRedis();
   });
   beforeEach(() => {
     tests++;
@@ -54,6 +60,8 @@ export function useStores(kinds: readonly Kind[] = KINDS): Stores {
     rmSync(folder, { recursive: true, force: true });
   });
   afterAll(async () => {
+    if (redis) await emptyRedis(redis.url, prefix);
+    await redis?.destroy();
     if (!server) return;
     const client = new pg.Client({ connectionString: server.url });
     await client.connect();
@@ -67,6 +75,8 @@ export function useStores(kinds: readonly Kind[] = KINDS): Stores {
         return createInMemoryProvider({ maxConversations: 100_000, ...options });
       case 'sqlite':
         return await createSqliteProvider({ path: join(folder, `${name}.db`), sweep: false, ...options });
+      case 'redis':
+        return await createRedisProvider({ url: redis?.url ?? '', keyPrefix: `${prefix}${tests}:${name}:`, ...options });
       case 'postgres':
       case 'postgres-document': {
         const layout = kind === 'postgres' ? 'rows' : 'document';
@@ -87,6 +97,8 @@ export function useStores(kinds: readonly Kind[] = KINDS): Stores {
           return { JAF_MEMORY_TYPE: 'memory' };
         case 'sqlite':
           return { JAF_MEMORY_TYPE: 'sqlite', JAF_SQLITE_PATH: join(folder, 'env.db') };
+        case 'redis':
+          return { JAF_MEMORY_TYPE: 'redis', JAF_REDIS_URL: redis?.url ?? '', JAF_REDIS_KEY_PREFIX: `${prefix}${tests}:env:` };
         default:
           return {
             JAF_MEMORY_TYPE: 'postgres',
@@ -98,4 +110,14 @@ export function useStores(kinds: readonly Kind[] = KINDS): Stores {
       }
     },
   };
+}
+
+/** Removes what tests left under a prefix. */
+async function emptyRedis(url: string, prefix: string): Promise<void> {
+  const client = await connect(url);
+  for await (const keys of client.scanIterator({ MATCH: `*${prefix}*`, COUNT: 1000 })) {
+    const own = keys.filter((key) => key.startsWith(prefix) || key.startsWith(`{${prefix}`));
+    if (own.length > 0) await client.unlink(own);
+  }
+  client.destroy();
 }

@@ -310,7 +310,7 @@ describe('getMemoryProviderInfo', () => {
       getMemoryProviderInfo({ JAF_MEMORY_TYPE: 'postgres', JAF_POSTGRES_HOST: 'h', JAF_POSTGRES_PASSWORD: 'hunter2' }),
     ];
     expect(found.map((info) => info.location)).toStrictEqual(['[::1]:7000/3', 'cluster of a:1, b:2', '[::1]:5432/d', 'h:5432']);
-    for (const info of found) expect(info).toMatchObject({ persistence: true, severalServers: true, available: true });
+    for (const info of found) expect(info).toMatchObject({ persistence: true, severalServers: true });
     expect(JSON.stringify(found)).not.toContain('hunter2');
   });
 

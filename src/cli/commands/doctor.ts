@@ -92,6 +92,44 @@ async function contents(provider: MemoryProvider): Promise<Finding> {
   return { check: 'contents', level: 'ok', detail };
 }
 
+/** What earlier versions stored under the prefix: nobody who uses this version sees it. */
+async function older(config: MemoryProviderConfig): Promise<Finding[]> {
+  if (config.type !== 'redis') return [];
+  const { countOlder } = await import('../../memory/providers/redis/older-keys.js');
+  const { type: _type, ...own } = config;
+  const check = 'older data';
+  let answer: Awaited<ReturnType<typeof countOlder>>;
+  try {
+    answer = await countOlder(own);
+  } catch (error) {
+    // the store itself needs fewer rights
+    if (!(error instanceof MemoryConfigError)) throw error;
+    return [
+      {
+        check,
+        level: 'note',
+        detail: 'Not looked for: that needs the rights of jaf-memory migrate (docs/cli.md), and this user has not all of them.',
+      },
+    ];
+  }
+  const { found, complete } = answer;
+  if (found === 0) {
+    if (complete) return [];
+    return [
+      { check, level: 'note', detail: 'None among the keys that were looked at: the server has too many keys to look at all of them.' },
+    ];
+  }
+  return [
+    {
+      check,
+      level: 'problem',
+      detail: `${complete ? '' : 'At least '}${counted(found, 'conversation')} of earlier versions under this prefix.`,
+      advice:
+        'Stop the programs of the earlier version, then: jaf-memory migrate --to lists. What is converted stays until it is run with --remove-source.',
+    },
+  ];
+}
+
 /** Looks at everything there is to look at; what cannot work ends it. */
 async function examine(session: Session): Promise<{ findings: Finding[]; code: number }> {
   const findings: Finding[] = [];
@@ -115,15 +153,6 @@ async function examine(session: Session): Promise<{ findings: Finding[]; code: n
     return done(EXIT.usage);
   }
   findings.push({ check: 'configuration', level: 'ok', detail: `${info.type}, ${info.location}` });
-  if (!info.available) {
-    findings.push({
-      check: 'version',
-      level: 'problem',
-      detail: `${info.type} is not in this version of jaf.`,
-      advice: 'Use sqlite or memory.',
-    });
-    return done(EXIT.usage);
-  }
   const ignored = session.explicit ? [] : ignoredVariables(session.env, config.type);
   if (ignored.length > 0) {
     findings.push({
@@ -140,6 +169,7 @@ async function examine(session: Session): Promise<{ findings: Finding[]; code: n
       const failed = look.state === 'unusable' || look.state === 'unreachable';
       const level = failed ? 'problem' : look.state === 'store' ? 'ok' : 'note';
       findings.push({ check: 'store', level, detail: look.text, ...(failed ? { advice: AGAIN } : {}) });
+      if (!failed) findings.push(...(await older(config)));
       // opening it would create what is not there yet
       if (look.state !== 'store') return done(failed ? EXIT.connection : undefined);
     }

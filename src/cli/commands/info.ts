@@ -39,7 +39,6 @@ export function registerInfo(program: Command, run: Run): void {
             ],
           ],
           ...Object.entries(info.settings).map(([name, value]): [string, string] => [name, printableLine(String(value))]),
-          ...(info.available ? [] : [['available', 'no: not in this version'] as const]),
           ...(info.ignored.length === 0 ? [] : [['no effect', info.ignored.join(', ')] as const]),
         ]);
         return EXIT.ok;

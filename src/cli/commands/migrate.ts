@@ -11,18 +11,25 @@ import type { Output, Progress } from '../output.js';
 import { EXIT, report, type Run, type Session, UsageError } from '../session.js';
 import { namesOf, type TableOptions } from '../store-names.js';
 import { bytesText, counted, printableLine, wrap } from '../text.js';
+import { migrateRedis } from './migrate-redis.js';
 
 interface Options extends TableOptions {
   readonly to?: string;
   readonly batch?: string;
   readonly dryRun?: true;
   readonly dropOld?: true;
+  readonly removeSource?: true;
 }
 
 const BATCH = 100;
 const MOST_BATCH = 10_000;
-const POSSIBLE =
-  '--to rows moves a PostgreSQL table of documents to the layout rows (first with --dry-run, if you like), --drop-old drops the old table afterwards';
+/** What can be done, by type of store. */
+const POSSIBLE = {
+  postgres:
+    '--to rows moves a PostgreSQL table of documents to the layout rows (first with --dry-run, if you like), --drop-old drops the old table afterwards',
+  redis: '--to lists converts what earlier versions stored in Redis, one text for each conversation (first with --dry-run, if you like)',
+};
+const LAYOUTS: Readonly<Record<string, keyof typeof POSSIBLE>> = { rows: 'postgres', lists: 'redis' };
 
 function batchOf(text: string | undefined): number {
   if (text === undefined) return BATCH;
@@ -164,40 +171,71 @@ async function migratePostgres(session: Session, config: PostgresConfig, options
   }
 }
 
+function checkOptions(options: Options): void {
+  const possible = Object.values(POSSIBLE).join('; ');
+  const { to } = options;
+  if (to === undefined && !options.dropOld) throw new UsageError(`say what to do: ${possible}.`);
+  if (to !== undefined && !Object.hasOwn(LAYOUTS, to)) {
+    throw new UsageError(`--to must be "rows" or "lists", got ${JSON.stringify(to.slice(0, 60))}: ${possible}.`);
+  }
+  if (to !== undefined && options.dropOld) {
+    throw new UsageError('--drop-old is a step of its own: move first, look at the result, then drop the old table.');
+  }
+  if (options.dryRun && options.dropOld) throw new UsageError('--dry-run belongs to --to.');
+}
+
+/** What was typed must fit the store: nothing that has no effect is accepted in silence. */
+function checkFit(type: string, options: Options): void {
+  const { to } = options;
+  const possible = Object.values(POSSIBLE).join('; ');
+  if (!Object.hasOwn(POSSIBLE, type)) throw new UsageError(`a store of type ${type} has no other layout: ${possible}.`);
+  if (to !== undefined && LAYOUTS[to] !== type) throw new UsageError(`a store of type ${type} cannot have the layout ${to}: ${possible}.`);
+  const strange = (
+    type === 'redis'
+      ? ([
+          ['--drop-old', options.dropOld],
+          ['--batch', options.batch],
+          ['--table', options.table],
+          ['--schema', options.schema],
+        ] as const)
+      : ([['--remove-source', options.removeSource]] as const)
+  ).find(([, given]) => given !== undefined);
+  if (strange) throw new UsageError(`${strange[0]} has no meaning with a store of type ${type}.`);
+}
+
 /** Adds the command. */
 export function registerMigrate(program: Command, run: Run): void {
   program
     .command('migrate')
-    .description('move a store to another layout')
-    .option('--to <layout>', 'rows: from a PostgreSQL table of documents')
+    .description('move a store to another layout, or convert what earlier versions stored')
+    .option('--to <layout>', 'rows: from a PostgreSQL table of documents. lists: what earlier versions stored in Redis')
     .option('--dry-run', 'count, and say what would happen')
-    .option('--drop-old', 'drop the table a finished move left; no further question')
-    .option('--batch <n>', `conversations of one transaction (default: ${BATCH})`)
-    .option('--table <name>', 'table, or schema.table (default: that of the configured store, else conversations)')
-    .option('--schema <name>', 'schema (default: that of the configured store, else what search_path says)')
+    .option('--remove-source', 'Redis: remove each converted text, if nobody wrote to it meanwhile')
+    .option('--drop-old', 'PostgreSQL: drop the table a finished move left; no further question')
+    .option('--batch <n>', `PostgreSQL: conversations of one transaction (default: ${BATCH})`)
+    .option('--table <name>', 'PostgreSQL: table, or schema.table (default: that of the configured store, else conversations)')
+    .option('--schema <name>', 'PostgreSQL: schema (default: that of the configured store, else what search_path says)')
     .addHelpText(
       'after',
-      '\nThe new tables are filled beside the old one, and every copy is compared; then they take its name, and the old one\nis kept as <table>_before_jaf_rows. Programs that write documents fail from then on: stop them before. It may be\ninterrupted at any time; run it again, and it goes on.',
+      '\nPostgreSQL: the new tables are filled beside the old one, and every copy is compared; then they take its name, and\nthe old one is kept as <table>_before_jaf_rows. Redis: each conversation is put into the store under the same prefix if\nit is not there, and compared. Stop the programs that write the old form before. It may be interrupted at any time;\nrun it again, and it goes on.',
     )
     .action(
       run(async (session, options: Options) => {
-        if (options.to === undefined && !options.dropOld) throw new UsageError(`say what to do: ${POSSIBLE}.`);
-        if (options.to !== undefined && options.to !== 'rows') {
-          throw new UsageError(`--to must be "rows", got ${JSON.stringify(options.to.slice(0, 60))}: ${POSSIBLE}.`);
-        }
-        if (options.to !== undefined && options.dropOld) {
-          throw new UsageError('--drop-old is a step of its own: move first, look at the result, then drop the old table.');
-        }
-        if (options.dryRun && options.dropOld) throw new UsageError('--dry-run belongs to --to rows.');
+        checkOptions(options);
         const config = session.config();
+        checkFit(config.type, options);
         // a backend with something to move has its case here
         switch (config.type) {
           case 'postgres': {
             const { type: _type, ...own } = config;
             return await migratePostgres(session, own, options);
           }
+          case 'redis': {
+            const { type: _type, ...own } = config;
+            return await migrateRedis(session, own, { dryRun: options.dryRun ?? false, removeSource: options.removeSource ?? false });
+          }
           default:
-            throw new UsageError(`a store of type ${config.type} has no other layout: ${POSSIBLE}.`);
+            throw new UsageError(`a store of type ${config.type} has no other layout.`);
         }
       }),
     );

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkPostgresConfig, configError } from '../../memory/config.js';
+import { checkPostgresConfig, checkRedisConfig } from '../../memory/config.js';
+import { DEADLINE } from '../../memory/core.js';
 import type { StorageDriver, Write, WriteOutcome } from '../../memory/driver.js';
 import { createProvider } from '../../memory/provider.js';
 import { aroundTrips, type Operation } from '../../memory/testing/around.js';
@@ -44,12 +45,13 @@ async function driverOf(config: MemoryProviderConfig, conversations: number): Pr
       const { type: _type, ...own } = config;
       return createPostgresDriver(checkPostgresConfig(own));
     }
-    default:
-      throw configError(
-        config.type,
-        { operation: 'replay' },
-        { setting: 'type', expected: '"memory", "sqlite" or "postgres" (others are not in this version)', value: config.type },
-      );
+    case 'redis': {
+      const { createRedisDriver } = await import('../../memory/providers/redis/driver.js');
+      const { connectionFor } = await import('../../memory/providers/redis/connect.js');
+      const { type: _type, ...own } = config;
+      const checked = checkRedisConfig(own);
+      return createRedisDriver(checked, () => connectionFor(checked, undefined, checked.deadline ?? DEADLINE));
+    }
   }
 }
 

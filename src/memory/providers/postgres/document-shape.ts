@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LOCAL_TIME, ZONED_TIME } from '../../older.js';
 import type { Variant } from './statements.js';
 
 /** `document`: the one of the document; `typescript` and `python`: those of the two earlier implementations. */
@@ -31,10 +32,7 @@ function milliseconds(column: string): string {
 function textTime(...keys: readonly string[]): string {
   const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("'", '');
   const texts = keys.map((key) => `c.metadata ->> '${key}'`).join(', ');
-  const date = String.raw`'^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[T ]([01][0-9]|2[0-3])(:[0-5][0-9]){2}([.][0-9]+)?'`;
-  const plain = `${date.slice(0, -1)}$'`;
-  const zoned = `${date.slice(0, -1)}(Z|[+-][0-9]{2}:?[0-9]{2})$'`;
-  return `(SELECT CASE WHEN y.text ~ ${plain} THEN ${milliseconds(`y.text::timestamp AT TIME ZONE '${zone}'`)} WHEN y.text ~ ${zoned} THEN ${milliseconds('y.text::timestamptz')} END FROM (SELECT coalesce(${texts}) AS text) y)`;
+  return `(SELECT CASE WHEN y.text ~ '${LOCAL_TIME}' THEN ${milliseconds(`y.text::timestamp AT TIME ZONE '${zone}'`)} WHEN y.text ~ '${ZONED_TIME}' THEN ${milliseconds('y.text::timestamptz')} END FROM (SELECT coalesce(${texts}) AS text) y)`;
 }
 
 /** A time in milliseconds as PostgreSQL can hold it: its calendar begins 4714 BC. */

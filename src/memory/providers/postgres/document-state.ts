@@ -7,6 +7,7 @@
 import { encodeMessage } from '../../codec.js';
 import type { Body, Receipt, Segment, Stored, Window } from '../../driver.js';
 import { type ConversationState, resolveWindow, type WriterEntry } from '../../local.js';
+import { OLDER_METADATA, olderMessage } from '../../older.js';
 import type { MessageInput } from '../../types.js';
 import { escapeJson, unescapeJson } from './escape.js';
 import { type Row, textOf } from './records.js';
@@ -15,22 +16,6 @@ import { type Row, textOf } from './records.js';
 const OURS = '$jaf';
 /** Format mark and checksum in front of the JSON text of a body, see ../../codec.ts. */
 const BODY_PREFIX = 8;
-/** What the earlier implementations keep in the metadata beside the caller's own: it is in our columns and state. */
-const RESERVED: ReadonlySet<string> = new Set([
-  'created_at',
-  'updated_at',
-  'last_activity',
-  'total_messages',
-  'user_id',
-  'trace_id',
-  'createdAt',
-  'updatedAt',
-  'lastActivity',
-  'totalMessages',
-  'userId',
-  'traceId',
-]);
-
 type Ring = readonly [id: string, counter: number, time: number, version?: number, messages?: number, created?: boolean];
 type Operation = readonly [hash: string, digest: string, version: number, messages: number, created: boolean];
 type SegmentSize = readonly [from: number, to: number, bytes: number];
@@ -150,7 +135,7 @@ function ringOf({ id, counter, time, receipt }: WriterEntry): Ring {
 function ownMetadata(all: Readonly<Record<string, unknown>>, ours: Ours | undefined): string {
   const entries: [string, unknown][] = [];
   for (const entry of Object.entries(all)) {
-    if (ours ? entry[0] !== OURS : !RESERVED.has(entry[0])) entries.push(entry);
+    if (ours ? entry[0] !== OURS : !OLDER_METADATA.has(entry[0])) entries.push(entry);
   }
   if (ours?.own !== undefined) entries.push([OURS, ours.own]);
   return objectText(entries);
@@ -212,10 +197,7 @@ export function segmentElement(from: number, to: number, data: string): string {
 /** The body an element of the array stands for, whoever wrote it. */
 export function bodyOf(element: unknown): Body {
   if (typeof element === 'string') return { text: element, bytes: Buffer.byteLength(element) };
-  const message: Record<string, unknown> =
-    typeof element === 'object' && element !== null ? { ...element } : { role: 'user', content: element };
-  // one of the earlier implementations writes what is absent as null
-  for (const key of ['tool_calls', 'tool_call_id', 'attachments', 'message_id', 'name']) if (message[key] === null) delete message[key];
+  const message = typeof element === 'object' && element !== null ? olderMessage(element) : { role: 'user', content: element };
   return encodeMessage(message as unknown as MessageInput);
 }
 

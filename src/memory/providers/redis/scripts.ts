@@ -23,7 +23,22 @@ function load(name: string): Script {
 
 /** Every script of the driver. */
 export const scripts: Readonly<
-  Record<'open' | 'probe' | 'write' | 'read' | 'list' | 'stats' | 'remove' | 'pack' | 'purge' | 'reap', Script>
+  Record<
+    | 'open'
+    | 'probe'
+    | 'write'
+    | 'read'
+    | 'list'
+    | 'stats'
+    | 'remove'
+    | 'pack'
+    | 'purge'
+    | 'reap'
+    | 'olderRead'
+    | 'olderPeek'
+    | 'olderRemove',
+    Script
+  >
 > = {
   open: load('open'),
   probe: load('probe'),
@@ -35,4 +50,7 @@ export const scripts: Readonly<
   pack: load('pack'),
   purge: load('purge'),
   reap: load('reap'),
+  olderRead: load('older-read'),
+  olderPeek: load('older-peek'),
+  olderRemove: load('older-remove'),
 };
