@@ -8,6 +8,7 @@
  * @module
  */
 import { checkPostgresConfig } from '../../config.js';
+import { DEADLINE } from '../../core.js';
 import { MemoryConfigError } from '../../errors.js';
 import { errorOf } from '../../retry.js';
 import type { PostgresConfig } from '../../types.js';
@@ -48,7 +49,7 @@ const COLUMNS: ReadonlySet<string> = new Set([
  */
 export async function withPostgres<T>(config: PostgresConfig, work: (query: Session) => Promise<T>): Promise<T> {
   const checked = checkPostgresConfig(config, { operation: 'migrate' });
-  const deadline = checked.deadline ?? 5000;
+  const deadline = checked.deadline ?? DEADLINE;
   try {
     const connections = await ownPool({ ...checked, poolMinSize: 0, poolMaxSize: 1 }, deadline, false);
     try {

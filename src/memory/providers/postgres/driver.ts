@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { DEADLINE } from '../../core.js';
 import type {
   Classified,
   DriverCapabilities,
@@ -39,8 +40,6 @@ import { ownPool } from './pool.js';
 import { RowsLayout } from './rows.js';
 import { Statements } from './statements.js';
 
-/** Default deadline of a call in ms. */
-const DEADLINE = 5000;
 /** Milliseconds opening may take when the schema has to be made, or another process makes it. */
 const MIGRATE_MS = 60_000;
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { checkPostgresConfig } from '../../config.js';
+import { DEADLINE } from '../../core.js';
 import { MemoryConfigError } from '../../errors.js';
 import type { StoreLook } from '../../probe.js';
 import type { PostgresConfig } from '../../types.js';
@@ -23,7 +24,7 @@ export async function lookAtDatabase(config: PostgresConfig): Promise<StoreLook>
   const names = storeNames(checked.tableName, checked.schema);
   const table = tableOf(names);
   const connections = await connect({ ...checked, poolMinSize: 0, poolMaxSize: 1 });
-  const trip = { timeout: checked.deadline ?? 5000 };
+  const trip = { timeout: checked.deadline ?? DEADLINE };
   try {
     await connections.warmUp(trip);
     const found = await connections.session((query) => findStore(query, names, checked.layout), trip);

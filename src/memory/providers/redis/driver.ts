@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { DEADLINE } from '../../core.js';
 import type {
   Classified,
   Cursor,
@@ -61,7 +62,6 @@ export interface RedisDriverOptions {
   readonly neighbours?: number | undefined;
 }
 
-const DEADLINE = 5000;
 /** Buckets of a namespace on a cluster: the finest grain in which its data can move between nodes. */
 const CLUSTER_BUCKETS = 64;
 const NEIGHBOURS = 2;

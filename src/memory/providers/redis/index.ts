@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { DEADLINE } from '../../core.js';
 import { checkRedisConfig } from '../../config.js';
 import { MemoryConfigError, MemoryError } from '../../errors.js';
 import { createProvider } from '../../provider.js';
@@ -16,9 +17,6 @@ import { createRedisDriver } from './driver.js';
 import { classify } from './failures.js';
 import { healthOf } from './health.js';
 import { KEY_PREFIX, Keys } from './keys.js';
-
-/** Default of the deadline in ms; the layer has the same. */
-const DEADLINE = 5000;
 
 /**
  * Opens a store; `createRedisProvider` of ../../factory.ts is this one, loaded when it is called.
