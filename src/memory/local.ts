@@ -350,3 +350,8 @@ export function compareIds(a: string, b: string): number {
 export function compareCursors(a: Cursor, b: Cursor): number {
   return a.at - b.at || compareIds(a.id, b.id);
 }
+
+/** Before every time a Date can hold: ids are never empty. */
+export const EARLIEST: Cursor = { at: -9e15, id: '' };
+/** Behind every time a Date can hold. */
+export const LATEST: Cursor = { at: 9e15, id: '' };

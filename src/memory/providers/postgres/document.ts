@@ -27,7 +27,8 @@ import type {
   WriteOutcome,
 } from '../../driver.js';
 import { OPERATIONS_KEPT, TOMBSTONE_MS } from '../../driver.js';
-import { buryState, compareCursors, type ConversationState, decideRemove, decideWrite, isVisible } from '../../local.js';
+import { buryState, compareCursors, type ConversationState, decideRemove, decideWrite, EARLIEST, isVisible, LATEST } from '../../local.js';
+import { sendBar } from './bar.js';
 import type { Connections } from './client.js';
 import {
   bytesOfElements,
@@ -43,13 +44,10 @@ import {
 } from './document-state.js';
 import { type Shape, shapeVariant } from './document-shape.js';
 import type { Layout } from './layout.js';
-import { quoteText, type StoreNames, tableOf } from './names.js';
+import type { StoreNames } from './names.js';
 import { type Row, textOf } from './records.js';
 import { type Statement, Statements, type Variant } from './statements.js';
 
-/** Before every time a Date can hold. */
-const EARLIEST: Cursor = { at: -9e15, id: '' };
-const LATEST: Cursor = { at: 9e15, id: '' };
 /** Headers of one page of a list, and of one with messages: they come whole. */
 const PAGE = 1000;
 const PAGE_WITH_MESSAGES = 50;
@@ -340,22 +338,8 @@ export class DocumentLayout implements Layout {
     return this.#onRow(false, work, 'stale', trip);
   }
 
-  async bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
-    if (this.#connections.borrowed) {
-      await this.#run('barBorrowed', {}, [ownerHash, until], trip);
-      return;
-    }
-    const { text } = this.#statements.get('bar', { literals: `${ownerHash} ${until}` });
-    const literals: Readonly<Record<string, string>> = {
-      hash: quoteText(ownerHash),
-      until: String(Math.trunc(until)),
-      table: quoteText(tableOf(this.#names)),
-      wait: String(Math.max(1, Math.trunc(trip.timeout * 0.9))),
-    };
-    await this.#connections.script(
-      text.replaceAll(/\{(hash|until|table|wait)\}/g, (_, name: string) => literals[name] ?? ''),
-      trip,
-    );
+  bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
+    return sendBar(this.#connections, this.#statements, this.#names, ownerHash, until, trip);
   }
 
   // ------------------------------------------------------------------------------------------------------------ reads

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Classified } from '../../driver.js';
+import { LOST, REFUSED, TLS } from '../../network.js';
 
 /** There is no connection; nothing was sent. */
 export class NotConnectedError extends Error {
@@ -116,17 +117,6 @@ const CLASSES: Readonly<Record<string, Classified>> = {
   '57': { kind: 'lost', reason: 'the server ended the connection' },
 };
 
-const REFUSED: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens at the server’s address',
-  ENOTFOUND: 'the server’s host name is unknown',
-  EAI_AGAIN: 'the server’s host name cannot be looked up now',
-  EHOSTUNREACH: 'the server cannot be reached',
-  ENETUNREACH: 'the server cannot be reached',
-  ENOENT: 'there is no such socket',
-  EACCES: 'the socket may not be used by this user',
-};
-const TLS = /^(ERR_TLS|ERR_SSL|ERR_OSSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/;
-
 /**
  * What a failure means. Never throws.
  *
@@ -144,8 +134,7 @@ export function classify(error: unknown): Classified {
   if (typeof code === 'string' && REFUSED[code] !== undefined) return { kind: 'refused', reason: REFUSED[code] };
   // said by the client before it sends
   if (typeof message === 'string' && /not queryable/i.test(message)) return { kind: 'refused', reason: 'the connection is closed' };
-  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ETIMEDOUT' || code === 'ECONNABORTED')
-    return { kind: 'lost', reason: `the connection to the server was lost (${code})` };
+  if (typeof code === 'string' && LOST.has(code)) return { kind: 'lost', reason: `the connection to the server was lost (${code})` };
   if (typeof message === 'string' && /connection terminated/i.test(message))
     return { kind: 'lost', reason: 'the connection to the server was lost' };
   return {

@@ -4,7 +4,6 @@
  * @module
  */
 import type {
-  Cursor,
   List,
   Pack,
   PackOutcome,
@@ -22,17 +21,15 @@ import type {
   WriteOutcome,
 } from '../../driver.js';
 import { TOMBSTONE_MS } from '../../driver.js';
-import { compareCursors } from '../../local.js';
+import { compareCursors, EARLIEST, LATEST } from '../../local.js';
+import { sendBar } from './bar.js';
 import type { Connections } from './client.js';
 import { escapeJson } from './escape.js';
 import type { Layout } from './layout.js';
-import { quoteText, type StoreNames, tableOf } from './names.js';
+import type { StoreNames } from './names.js';
 import { appendedOf, appendOf, collect, itemOf, outcomeOf, removalOf, removalOutcomeOf, type Row, textOf, windowOf } from './records.js';
 import { type Statement, Statements, type Variant } from './statements.js';
 
-/** Before and behind every time a Date can hold. */
-const EARLIEST: Cursor = { at: -9e15, id: '' };
-const LATEST: Cursor = { at: 9e15, id: '' };
 /** Headers one list looks at when it filters, and bytes of bodies it gives, about. */
 const SCAN = 1000;
 const PAGE_BYTES = 8_388_608;
@@ -146,23 +143,8 @@ export class RowsLayout implements Layout {
     return Number(row?.['packed']) === 1 ? 'ok' : 'stale';
   }
 
-  async bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
-    if (this.#connections.borrowed) {
-      // it holds from the caller's commit; there is nothing to wait for inside of their transaction
-      await this.#run('barBorrowed', {}, [ownerHash, until], trip);
-      return;
-    }
-    const { text } = this.#statements.get('bar', { literals: `${ownerHash} ${until}` });
-    const literals: Readonly<Record<string, string>> = {
-      hash: quoteText(ownerHash),
-      until: String(Math.trunc(until)),
-      table: quoteText(tableOf(this.#names)),
-      wait: String(Math.max(1, Math.trunc(trip.timeout * 0.9))),
-    };
-    await this.#connections.script(
-      text.replaceAll(/\{(hash|until|table|wait)\}/g, (_, name: string) => literals[name] ?? ''),
-      trip,
-    );
+  bar(ownerHash: string, until: number, trip: Trip): Promise<void> {
+    return sendBar(this.#connections, this.#statements, this.#names, ownerHash, until, trip);
   }
 
   // ------------------------------------------------------------------------------------------------------------ reads

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Classified } from '../../driver.js';
+import { LOST, REFUSED, TLS } from '../../network.js';
 
 /** There is no connection; nothing was sent. */
 export class NotConnectedError extends Error {
@@ -59,18 +60,6 @@ const ANSWERS: Readonly<Record<string, Classified>> = {
   NOSCRIPT: { kind: 'retryable', reason: 'the server forgot a script' },
   NOTBUSY: { kind: 'retryable', reason: 'a script was ended' },
 };
-
-const REFUSED: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nothing listens at the server’s address',
-  ENOTFOUND: 'the server’s host name is unknown',
-  EAI_AGAIN: 'the server’s host name cannot be looked up now',
-  EHOSTUNREACH: 'the server cannot be reached',
-  ENETUNREACH: 'the server cannot be reached',
-  ENOENT: 'there is no such socket',
-  EACCES: 'the socket may not be used by this user',
-};
-const LOST = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
-const TLS = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(VERIFY|GET))/;
 
 /** What the server answered, as text; undefined when a failure is none of its answers. */
 export function answerOf(error: unknown): string | undefined {

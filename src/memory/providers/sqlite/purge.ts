@@ -4,15 +4,10 @@
  * @module
  */
 import { type Cursor, type Purge, type PurgeOutcome, TOMBSTONE_MS } from '../../driver.js';
-import { buryState, compareCursors, type ConversationState, isVisible } from '../../local.js';
+import { buryState, compareCursors, type ConversationState, isVisible, EARLIEST } from '../../local.js';
 import type { Statements } from './statements.js';
 import { batchBudget, type Budget, discard, reap, reapLife } from './leftovers.js';
 import { changingColumns, findByKey, type Kept } from './rows.js';
-
-/** Before every time a Date can hold. */
-export const EARLIEST: Cursor = { at: -9e15, id: '' };
-/** Behind every time a Date can hold. */
-export const LATEST: Cursor = { at: 9e15, id: '' };
 
 /** A place in a walk and the conversation there. */
 export interface Place extends Cursor {

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Cursor, List, Page, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
-import { compareCursors, resolveWindow } from '../../local.js';
-import { EARLIEST, LATEST, type Place } from './purge.js';
+import { compareCursors, resolveWindow, EARLIEST, LATEST } from '../../local.js';
+import type { Place } from './purge.js';
 import { type ConversationRow, toHeader } from './rows.js';
 import type { Statements } from './statements.js';
 
