@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { replayRecording } from '../../src/cli/replay/replay.js';
 import { openReplayStore } from '../../src/cli/replay/store.js';
 import { usePostgres } from '../support/postgres.js';
-import { startCluster } from '../support/redis-cluster.js';
 import { useStores } from '../support/stores.js';
 import { cli, testFolder } from './cli-run.js';
 
@@ -296,24 +295,6 @@ it.skipIf(!REAL_DATA)('replays the real conversations without a difference (JAF_
 
 describe('into Redis', () => {
   const stores = useStores(['redis']);
-
-  it('replays without a difference into a cluster', async () => {
-    const cluster = await startCluster();
-    try {
-      const path = process.env['JAF_TEST_DATA'] ?? file(REAL);
-      const env = { JAF_MEMORY_TYPE: 'redis', JAF_REDIS_CLUSTER_NODES: cluster.nodes.map(({ host, port }) => `${host}:${port}`).join() };
-      const { code, stdout, stderr } = await cli(['replay', '--json', path], { env });
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      const { messages, conversations } = report(stdout);
-      expect(report(stdout)).toMatchObject({ stores: [{ store: 'redis', messages, differences: [], otherWrites: 0 }] });
-      expect(JSON.parse((await cli(['stats', '--json'], { env })).stdout)).toMatchObject({
-        totalConversations: conversations,
-        totalMessages: messages,
-      });
-    } finally {
-      await cluster.destroy();
-    }
-  }, 120_000);
 
   it('replays without a difference', async () => {
     const path = process.env['JAF_TEST_DATA'] ?? file(REAL);
