@@ -287,6 +287,15 @@ export function checkProviderOptions(
   return checked('none', providerRules, options, source);
 }
 
+/**
+ * What of a backend's configuration is for every provider.
+ *
+ * @param config - checked
+ */
+export function providerOptionsOf(config: ProviderOptions): ProviderOptions {
+  return Object.fromEntries(Object.entries(config).filter(([name, value]) => Object.hasOwn(providerRules, name) && value !== undefined));
+}
+
 /** As {@link checkProviderOptions}, for {@link InMemoryConfig}. */
 export function checkInMemoryConfig(
   config: InMemoryConfig | undefined,

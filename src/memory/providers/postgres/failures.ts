@@ -64,6 +64,11 @@ export function isSane(error: unknown): boolean {
 
 const GRANT = 'GRANT USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the tables of the store to this role';
 
+const RESHAPED: Classified = {
+  kind: 'config',
+  reason: 'the tables of the store have another shape than this version expects (moved to another layout?)',
+};
+
 /** By SQLSTATE, else by class. */
 const STATES: Readonly<Record<string, Classified>> = {
   '08001': { kind: 'refused', reason: 'the server does not accept connections' },
@@ -91,9 +96,9 @@ const STATES: Readonly<Record<string, Classified>> = {
   '3D000': { kind: 'config', reason: 'there is no such database; create it, or correct the setting "database"' },
   '3F000': { kind: 'config', reason: 'there is no such schema; create it, or correct the setting "schema"' },
   '42501': { kind: 'config', reason: `the database role may not do this (permission denied): ${GRANT}` },
-  '42703': { kind: 'config', reason: 'the tables of the store have another shape than this version expects (moved to another layout?)' },
-  '42804': { kind: 'config', reason: 'the tables of the store have another shape than this version expects (moved to another layout?)' },
-  '42883': { kind: 'config', reason: 'the tables of the store have another shape than this version expects (moved to another layout?)' },
+  '42703': RESHAPED,
+  '42804': RESHAPED,
+  '42883': RESHAPED,
   '42P01': { kind: 'config', reason: 'a table of the store does not exist (dropped, or another search_path?)' },
   '42P05': {
     kind: 'config',

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkPostgresConfig } from '../../config.js';
+import { checkPostgresConfig, providerOptionsOf } from '../../config.js';
 import { MemoryError } from '../../errors.js';
 import { createProvider } from '../../provider.js';
 import { errorOf } from '../../retry.js';
@@ -29,13 +29,7 @@ export async function createPostgresProvider(config: PostgresConfig, client?: Pg
     if (error instanceof MemoryError) throw error;
     throw errorOf({ provider: 'postgres', operation: 'createPostgresProvider' }, driver.classify(error), false);
   }
-  const { onEvent, clock, deadline, ttl, maxMessages, compressionThreshold, maxInFlight } = checked;
-  const options = Object.fromEntries(
-    Object.entries({ onEvent, clock, deadline, ttl, maxMessages, compressionThreshold, maxInFlight }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  );
-  const provider = createProvider(driver, options);
+  const provider = createProvider(driver, providerOptionsOf(checked));
   if (checked.sweep !== false && !driver.capabilities.borrowed) startSweeping(provider, checked.sweep?.every ?? SWEEP_SECONDS);
   return provider;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { DEADLINE } from '../../core.js';
-import { checkRedisConfig } from '../../config.js';
+import { checkRedisConfig, providerOptionsOf } from '../../config.js';
 import { MemoryConfigError, MemoryError } from '../../errors.js';
 import { createProvider } from '../../provider.js';
 import { errorOf } from '../../retry.js';
@@ -31,13 +31,7 @@ export async function createRedisProvider(config: RedisConfig, client?: NodeRedi
   await driver.open().catch((error: unknown) => {
     throw openError(error, 'createRedisProvider');
   });
-  const { onEvent, clock, ttl, maxMessages, compressionThreshold, maxInFlight } = checked;
-  const options = Object.fromEntries(
-    Object.entries({ onEvent, clock, deadline, ttl, maxMessages, compressionThreshold, maxInFlight }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  );
-  const provider = createProvider(driver, options);
+  const provider = createProvider(driver, { ...providerOptionsOf(checked), deadline });
   startSweeping(provider, SWEEP_SECONDS);
   return provider;
 }

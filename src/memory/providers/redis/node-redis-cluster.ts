@@ -6,8 +6,7 @@
 import type { Trip } from '../../driver.js';
 import type { Command, Connection } from './client.js';
 import { answerOf, NotConnectedError } from './failures.js';
-import { type Address, type MakeClient, OwnConnection } from './node-redis.js';
-import { within } from './node-redis-sentinel.js';
+import { type Address, type MakeClient, OwnConnection, within } from './node-redis.js';
 import { listOf, textOf } from './replies.js';
 import { slotOf } from './slot.js';
 

@@ -9,7 +9,7 @@
 import type { Trip } from '../../driver.js';
 import type { Command, Connection } from './client.js';
 import { answerOf, NotConnectedError } from './failures.js';
-import { type Address, type MakeClient, OwnConnection } from './node-redis.js';
+import { type Address, type MakeClient, OwnConnection, within } from './node-redis.js';
 import { listOf, textOf } from './replies.js';
 
 /** What a connection through sentinels needs. */
@@ -114,18 +114,5 @@ export class SentinelConnection implements Connection {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#primary?.close();
-  }
-}
-
-/** The result, or a failure when it takes longer than the trip may. */
-export async function within<T>(work: Promise<T>, trip: Trip): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('connect timeout')), trip.timeout);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -136,17 +136,11 @@ class Line {
     client.unref();
     // from here on, so that closing finds it
     this.#client = client;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('connect timeout')), trip.timeout);
-    });
     try {
-      await Promise.race([client.connect(), late]);
+      await within(client.connect(), trip);
     } catch (error) {
       if (this.#client === client) this.drop();
       throw new NotConnectedError(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -243,5 +237,18 @@ export class OwnConnection implements Connection {
   async close(): Promise<void> {
     this.#line.close();
     this.#waiting?.close();
+  }
+}
+
+/** The result, or a failure when it takes longer than the trip may. */
+export async function within<T>(work: Promise<T>, trip: Trip): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('connect timeout')), trip.timeout);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
