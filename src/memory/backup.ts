@@ -8,7 +8,7 @@ import { canonicalJson } from './canonical.js';
 import { MemoryConflictError, MemoryConnectionError, MemoryError, MemoryValidationError } from './errors.js';
 import { internalsOf } from './internals.js';
 import type { ConversationSnapshot, MemoryProvider, MemoryQuery, Message, Metadata } from './types.js';
-import { kindOf } from './validate.js';
+import { kindOf } from './problems.js';
 
 /**
  * The document's export: everything in one object. `export_timestamp`: when it was made, ISO 8601 in UTC; `user_id`: of the

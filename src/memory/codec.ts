@@ -6,7 +6,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { Body } from './driver.js';
-import type { Message, MessageInput, Metadata } from './types.js';
+import type { Message, Metadata } from './types.js';
 
 /** Format mark of a body. */
 const MARK = '1';
@@ -22,11 +22,57 @@ function checksum(text: string): string {
     .padStart(BODY_PREFIX - 1, '0');
 }
 
-/** Encodes a checked message. `content` left out (an assistant message of the openai package) is stored as null. */
-export function encodeMessage(message: MessageInput): Body {
-  const json = JSON.stringify(message.content === undefined ? { ...message, content: null } : message);
-  const text = MARK + checksum(json) + json;
-  return { text, bytes: Buffer.byteLength(text) };
+/**
+ * A message on its way into a store. Its text is made when a driver asks for it, because that is most of the work of a
+ * write (2 of 4 µs for 400 bytes): the in-memory driver keeps the message itself and never asks.
+ */
+class MessageBody implements Body {
+  value: unknown;
+  readonly #message: Message;
+  #text: string | undefined;
+  #bytes: number | undefined;
+
+  constructor(message: Message) {
+    this.#message = message;
+  }
+
+  get text(): string {
+    if (this.#text === undefined) {
+      const json = JSON.stringify(this.#message);
+      this.#text = MARK + checksum(json) + json;
+    }
+    return this.#text;
+  }
+
+  get bytes(): number {
+    // a text that nobody has asked for is not kept for being counted
+    this.#bytes ??= this.#text === undefined ? BODY_PREFIX + Buffer.byteLength(JSON.stringify(this.#message)) : Buffer.byteLength(this.#text);
+    return this.#bytes;
+  }
+
+  /** The message of a body that was never text. */
+  static messageOf(body: Body): Message | undefined {
+    return body instanceof MessageBody ? body.#message : undefined;
+  }
+}
+
+/**
+ * The body of a checked message.
+ *
+ * @param message - deeply frozen, as `checkMessage` returns it
+ */
+export function encodeMessage(message: Message): Body {
+  return new MessageBody(message);
+}
+
+/** What a body will take in a queue, about: UTF-16 units, a few for each value. Costs nothing like making the text. */
+export function weightOf(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 8;
+  let weight = 2;
+  if (Array.isArray(value)) for (const item of value) weight += 1 + weightOf(item);
+  else for (const key of Object.keys(value)) weight += key.length + 4 + weightOf((value as Record<string, unknown>)[key]);
+  return weight;
 }
 
 /**
@@ -37,6 +83,11 @@ export function encodeMessage(message: MessageInput): Body {
  */
 export function decodeMessage(body: Body): Message {
   if (body.value !== undefined) return body.value as Message;
+  const unwritten = MessageBody.messageOf(body);
+  if (unwritten) {
+    body.value = unwritten;
+    return unwritten;
+  }
   const { text } = body;
   if (text[0] !== MARK) throw new DamagedError('unknown format mark');
   const json = text.slice(BODY_PREFIX);

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { decodeMetadata, encodeMetadata, freeze } from './codec.js';
+import { decodeMetadata, encodeMetadata } from './codec.js';
 import type { ConversationMemory, Message, MessageInput, Metadata } from './types.js';
-import { checkDate, checkId, checkMessage, checkMetadata, Problems } from './validate.js';
+import { Problems } from './problems.js';
+import { checkDate, checkId, checkMessages, checkMetadata } from './validate.js';
 
 /** Fields of {@link createConversation}. */
 export interface ConversationFields {
@@ -35,8 +36,7 @@ export function createConversation(fields: ConversationFields): ConversationMemo
   const problems = new Problems();
   checkId('conversationId', fields.conversationId, problems);
   if (fields.userId !== undefined) checkId('userId', fields.userId, problems);
-  const messages = fields.messages ?? [];
-  messages.forEach((message, i) => checkMessage(`messages[${i}]`, message, problems));
+  const messages = checkMessages(fields.messages ?? [], problems);
   const reserved = checkMetadata(fields.metadata, problems, false);
   if (fields.createdAt !== undefined) checkDate('createdAt', fields.createdAt, problems);
   if (fields.updatedAt !== undefined) checkDate('updatedAt', fields.updatedAt, problems);
@@ -47,7 +47,7 @@ export function createConversation(fields: ConversationFields): ConversationMemo
   return Object.freeze({
     conversationId: fields.conversationId,
     ...(owner === undefined ? {} : { userId: owner }),
-    messages: freeze(JSON.parse(JSON.stringify(messages)) as Message[]),
+    messages: Object.freeze(messages),
     messageCount: messages.length,
     metadata: fields.metadata ? decodeMetadata(encodeMetadata(fields.metadata)) : Object.freeze({}),
     createdAt: new Date(createdAt),

@@ -10,7 +10,8 @@ import { internalsOf } from './internals.js';
 import { purgeUser } from './purging.js';
 import { describeCall } from './retry.js';
 import type { MemoryProvider } from './types.js';
-import { checkId, Problems } from './validate.js';
+import { Problems } from './problems.js';
+import { checkId } from './validate.js';
 
 /** Where erasures are recorded: append-only, kept outside the store that is erased from. */
 export interface AuditLog {

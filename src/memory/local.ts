@@ -43,8 +43,11 @@ export interface Lookup {
   operation(hash: string): { readonly digest: string; readonly receipt: Receipt } | undefined;
   /** Whether writes for this owner hash are refused at the time of the write: its `bar` ends after the write's `now`. */
   barred(ownerHash: string): boolean;
-  /** Bytes of the unpacked bodies in `[from, to)` and of the segments whose end lies in `(from, to]`. */
-  bytesOf(from: number, to: number): number;
+  /**
+   * Bytes of the unpacked bodies in `[from, to)` and of the segments whose end lies in `(from, to]`. Left out by a driver that
+   * counts bytes itself: `bytes` of the new state is then 0.
+   */
+  bytesOf?(from: number, to: number): number;
   /** Latest removal time among tombstones that were dropped before {@link TOMBSTONE_MS}; 0 when none was. */
   readonly forgottenUpTo: number;
 }
@@ -194,13 +197,6 @@ function applyWrite(state: ConversationState | undefined, current: ConversationS
   const keptFrom = newLife || write.kind === 'put' ? seq : current.first;
   const first = hold || restore || write.maxMessages === undefined ? keptFrom : Math.max(keptFrom, next - write.maxMessages);
   const packedTo = newLife || write.kind === 'put' ? first : Math.max(current.packedTo, first);
-  let bytes = Buffer.byteLength(metadata);
-  for (let i = Math.max(0, first - seq); i < write.bodies.length; i++) bytes += write.bodies[i]?.bytes ?? 0;
-  if (current && !newLife && write.kind === 'append') {
-    bytes += current.bytes - Buffer.byteLength(current.metadata);
-    if (first > current.first) bytes -= look.bytesOf(current.first, Math.min(first, current.next));
-  }
-
   const receipt: Receipt = { version, messageCount: next - first, created: !current };
   const entry: WriterEntry = { id: write.writer.id, counter: write.writer.counter, time: now, receipt };
   const next_: ConversationState = {
@@ -217,7 +213,7 @@ function applyWrite(state: ConversationState | undefined, current: ConversationS
     first,
     next,
     packedTo,
-    bytes,
+    bytes: bytesAfter(newLife ? undefined : current, write, { seq, first, metadata }, look),
     metadata,
     ...pushWriter(state, entry, newLife),
   };
@@ -233,6 +229,23 @@ function applyWrite(state: ConversationState | undefined, current: ConversationS
       trimmed: first - keptFrom,
     },
   };
+}
+
+/** What is visible after a write, in bytes. */
+function bytesAfter(
+  current: ConversationState | undefined,
+  write: Write,
+  { seq, first, metadata }: { readonly seq: number; readonly first: number; readonly metadata: string },
+  look: Lookup,
+): number {
+  if (!look.bytesOf) return 0;
+  let bytes = Buffer.byteLength(metadata);
+  for (let i = Math.max(0, first - seq); i < write.bodies.length; i++) bytes += write.bodies[i]?.bytes ?? 0;
+  if (current && write.kind === 'append') {
+    bytes += current.bytes - Buffer.byteLength(current.metadata);
+    if (first > current.first) bytes -= look.bytesOf(current.first, Math.min(first, current.next));
+  }
+  return bytes;
 }
 
 /** Nothing is to be stored, or this tombstone. */

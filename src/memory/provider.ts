@@ -32,7 +32,8 @@ import type {
   WriteOptions,
   WriteReceipt,
 } from './types.js';
-import { checkId, checkInteger, checkOptionNames, checkSignal, Problems } from './validate.js';
+import { Problems } from './problems.js';
+import { checkId, checkInteger, checkOptionNames, checkSignal } from './validate.js';
 import { dropLeadingResults } from './window.js';
 import { type PreparedWrite, prepareRestore, prepareWrite, receiptOf, refusal } from './writes.js';
 

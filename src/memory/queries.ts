@@ -4,7 +4,8 @@
  * @module
  */
 import { type CallContext, describeCall } from './retry.js';
-import { checkDate, checkId, checkInteger, checkMetadata, checkOptionNames, checkSignal, kindOf, Problems } from './validate.js';
+import { kindOf, Problems } from './problems.js';
+import { checkDate, checkId, checkInteger, checkMetadata, checkOptionNames, checkSignal } from './validate.js';
 
 const QUERY_NAMES: ReadonlySet<string> = new Set([
   'conversationId',

@@ -7,7 +7,8 @@ import { encodeMessage, encodeMetadata } from './codec.js';
 import { MemoryAccessError, MemoryConflictError } from './errors.js';
 import { internalsOf } from './internals.js';
 import type { ConversationMemory, MemoryProvider, MemoryQuery } from './types.js';
-import { checkDate, checkTtl, Problems } from './validate.js';
+import { Problems } from './problems.js';
+import { checkDate, checkTtl } from './validate.js';
 
 /** What to clean up: at least `until` or `olderThan`; of both the earlier time holds. */
 export interface CleanupOptions {

@@ -1,47 +1,13 @@
 /**
- * What may be written: ids, messages, metadata, options. Every problem of a call is collected, so that one error names all.
+ * What may be written: ids, messages, metadata, options.
  *
  * @module
  */
-import { MemoryValidationError } from './errors.js';
-import type { Metadata } from './types.js';
+import { copyJson } from './json.js';
+import { kindOf, type Problems } from './problems.js';
+import type { Message, Metadata } from './types.js';
 
-/** One thing that is wrong: where and why. */
-export interface Problem {
-  readonly path: string;
-  readonly reason: string;
-}
-
-/** Deepest nesting of a value: far above real data, far below where a recursive reader overflows its stack. */
-const MAX_DEPTH = 1000;
 const ID_MAX = 255;
-
-/** Collects problems and throws them as one error. */
-export class Problems {
-  readonly found: Problem[] = [];
-
-  add(path: string, reason: string): void {
-    this.found.push({ path, reason });
-  }
-
-  /** @throws MemoryValidationError when anything was found */
-  throwIfAny(provider: string, what: string): void {
-    if (this.found.length === 0) return;
-    const shown = this.found.slice(0, 5).map((p) => `${p.path}: ${p.reason}`);
-    if (this.found.length > shown.length) shown.push(`and ${this.found.length - shown.length} more`);
-    throw new MemoryValidationError(`${what}: ${shown.join('; ')}. Nothing was written.`, { provider, issues: this.found });
-  }
-}
-
-/** What a value is, for an error text; never the value itself. */
-export function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'number' && !Number.isFinite(value)) return String(value);
-  if (typeof value !== 'object') return value === undefined ? 'undefined' : `a ${typeof value}`;
-  const name = (Object.getPrototypeOf(value) as { constructor?: { name?: unknown } } | null)?.constructor?.name;
-  return typeof name === 'string' && name !== '' && name !== 'Object' ? `a ${name}` : 'an object';
-}
 
 /** Checks a conversation id, user id or trace id: 1 to 255 code points, no U+0000, no lone surrogate. */
 export function checkId(path: string, value: unknown, problems: Problems): void {
@@ -91,69 +57,21 @@ export function checkSignal(path: string, value: unknown, problems: Problems): v
   }
 }
 
-/**
- * Checks that JSON can hold a value without losing anything: no NaN, Infinity, bigint, function, symbol, class instance
- * or cycle. `undefined` in an object is dropped, as JSON does.
- */
-export function checkJson(path: string, value: unknown, problems: Problems): void {
-  walk(path, value, problems, []);
-}
-
-function walk(path: string, value: unknown, problems: Problems, above: object[]): void {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-    case 'undefined':
-      return;
-    case 'number':
-      if (!Number.isFinite(value)) problems.add(path, `JSON cannot hold ${value}`);
-      return;
-    case 'object':
-      break;
-    default:
-      return problems.add(path, `JSON cannot hold ${kindOf(value)}`);
-  }
-  if (value === null) return;
-  if (above.length >= MAX_DEPTH) return problems.add(path.slice(0, 200), `nested deeper than ${MAX_DEPTH} levels`);
-  if (above.includes(value)) return problems.add(path, 'a cycle');
-  above.push(value);
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) {
-      const item: unknown = value[i];
-      if (typeof item === 'string') continue;
-      walk(`${path}[${i}]`, item, problems, above);
-    }
-  } else {
-    const proto = Object.getPrototypeOf(value) as object | null;
-    if (proto !== null && proto !== Object.prototype && !isForeignPlain(proto)) {
-      problems.add(path, `expected a plain object, got ${kindOf(value)}`);
-    } else {
-      for (const key of Object.keys(value)) {
-        const item = (value as Record<string, unknown>)[key];
-        if (typeof item === 'string') continue;
-        walk(`${path}.${key.length > 64 ? `${key.slice(0, 64)}…` : key}`, item, problems, above);
-      }
-    }
-  }
-  above.pop();
-}
-
-/** `Object.prototype` of another realm (a vm context, a test runner). */
-function isForeignPlain(proto: object): boolean {
-  return Object.getPrototypeOf(proto) === null && Object.hasOwn(proto, 'hasOwnProperty') && Object.hasOwn(proto, 'isPrototypeOf');
-}
-
 const ROLES: ReadonlySet<unknown> = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function']);
 
-/** Checks one message in the wire format. */
-export function checkMessage(path: string, value: unknown, problems: Problems): void {
+/**
+ * Checks one message in the wire format and copies it.
+ *
+ * @returns the copy, deeply frozen, as readers will get it; undefined when something is wrong with it
+ */
+export function checkMessage(path: string, value: unknown, problems: Problems): Message | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return problems.add(path, `expected a message object, got ${kindOf(value)}`);
+    problems.add(path, `expected a message object, got ${kindOf(value)}`);
+    return undefined;
   }
   const before = problems.found.length;
-  walk(path, value, problems, []);
-  if (problems.found.length > before) return;
-  const message = value as Record<string, unknown>;
+  const message = copyJson(path, value, problems) as Record<string, unknown>;
+  if (problems.found.length > before) return undefined;
   if (!ROLES.has(message['role'])) {
     const role = message['role'];
     const got = typeof role === 'string' ? JSON.stringify(role.slice(0, 40)) : kindOf(role);
@@ -173,6 +91,37 @@ export function checkMessage(path: string, value: unknown, problems: Problems): 
   }
   checkObjects(`${path}.attachments`, message['attachments'], 'kind', problems);
   checkToolCalls(`${path}.tool_calls`, message['tool_calls'], problems);
+  if (problems.found.length > before) return undefined;
+  // an assistant message of the openai package may leave content out
+  return (message['content'] === undefined ? Object.freeze({ ...message, content: null }) : message) as Message;
+}
+
+/**
+ * {@link checkMessage} for all messages of a call.
+ *
+ * @returns the copies in order; one that is wrong is missing, and named among the problems
+ */
+export function checkMessages(values: unknown, problems: Problems): readonly Message[] {
+  if (!Array.isArray(values)) {
+    problems.add('messages', `expected an array, got ${kindOf(values)}`);
+    return [];
+  }
+  const messages: Message[] = [];
+  for (let i = 0; i < values.length; i++) {
+    const value: unknown = values[i];
+    const message = copyPlain(value) ?? checkMessage(`messages[${i}]`, value, problems);
+    if (message) messages.push(message);
+  }
+  return messages;
+}
+
+/** The most frequent message by far, a role and a text and nothing else, without the walk: a fifth of its time. */
+function copyPlain(value: unknown): Message | undefined {
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return undefined;
+  const keys = Object.keys(value);
+  if (keys.length !== 2 || keys[0] !== 'role' || keys[1] !== 'content') return undefined;
+  const { role, content } = value as Record<string, unknown>;
+  return typeof content === 'string' && ROLES.has(role) ? Object.freeze({ role: role as Message['role'], content }) : undefined;
 }
 
 function checkContent(path: string, message: Record<string, unknown>, problems: Problems): void {
@@ -234,9 +183,8 @@ export function checkMetadata(value: unknown, problems: Problems, isSlot: boolea
     return {};
   }
   const before = problems.found.length;
-  checkJson('metadata', value, problems);
+  const metadata = copyJson('metadata', value, problems) as Metadata;
   if (problems.found.length > before) return {};
-  const metadata = value as Metadata;
   if (isSlot) {
     for (const key of OPTION_KEYS) {
       if (metadata[key] !== undefined) problems.add(`metadata.${key}`, 'options are the fourth argument, metadata the third');

@@ -5,23 +5,13 @@
  */
 import { createHash } from 'node:crypto';
 import { QUEUE_BYTES } from './coalesce.js';
-import { encodeMessage, encodeMetadata } from './codec.js';
+import { encodeMessage, encodeMetadata, weightOf } from './codec.js';
 import type { Body, RemoveOutcome, Write, WriteOutcome, WriterMark } from './driver.js';
 import { MemoryAccessError, MemoryConflictError, type MemoryError, MemoryNotFoundError, MemoryStorageError } from './errors.js';
 import { type CallContext, describeCall } from './retry.js';
-import type { AppendOptions, ConversationSnapshot, MessageInput, ProviderOptions, WriteReceipt } from './types.js';
-import {
-  checkDate,
-  checkId,
-  checkInteger,
-  checkMessage,
-  checkMetadata,
-  checkOptionNames,
-  checkSignal,
-  checkTtl,
-  kindOf,
-  Problems,
-} from './validate.js';
+import type { AppendOptions, ConversationSnapshot, Message, MessageInput, ProviderOptions, WriteReceipt } from './types.js';
+import { kindOf, Problems } from './problems.js';
+import { checkDate, checkId, checkInteger, checkMessages, checkMetadata, checkOptionNames, checkSignal, checkTtl } from './validate.js';
 
 /** What a provider or handle adds to every write. */
 export interface WriteScope {
@@ -70,7 +60,7 @@ export function prepareWrite(
 ): PreparedWrite {
   const problems = new Problems();
   checkId('conversationId', id, problems);
-  const bodies = encodeMessages(messages, problems);
+  const copies = checkMessages(messages, problems);
   const reserved = checkMetadata(metadata, problems, true);
   if (checkOptionNames(options, kind === 'put' ? STORE_NAMES : APPEND_NAMES, problems)) checkWriteOptions(options, problems);
   const owner = agreedOwner(options?.userId, reserved.owner, problems);
@@ -78,7 +68,8 @@ export function prepareWrite(
   if (options?.traceId !== undefined && reserved.trace !== undefined && options.traceId !== reserved.trace) {
     problems.add('options.traceId', 'contradicts the trace in the metadata');
   }
-  const bytes = sizeOf(bodies, problems);
+  const bodies = copies.map(encodeMessage);
+  const bytes = sizeOf(copies, bodies, problems);
   problems.throwIfAny(scope.call.provider, describeCall(scope.call));
   const text = metadata === undefined ? undefined : encodeMetadata(metadata);
   const { defaults } = scope;
@@ -121,11 +112,11 @@ export function prepareRestore(
   }
   checkId('conversationId', snapshot.conversationId, problems);
   if (snapshot.userId !== undefined) checkId('userId', snapshot.userId, problems);
-  const bodies = encodeMessages(snapshot.messages, problems);
-  if (snapshot.messageCount !== undefined && snapshot.messageCount !== bodies.length) {
+  const copies = checkMessages(snapshot.messages, problems);
+  if (snapshot.messageCount !== undefined && snapshot.messageCount !== copies.length && problems.found.length === 0) {
     problems.add(
       'messages',
-      `the conversation has ${String(snapshot.messageCount)} messages, got ${bodies.length}: a window cannot be restored`,
+      `the conversation has ${String(snapshot.messageCount)} messages, got ${copies.length}: a window cannot be restored`,
     );
   }
   const metadata = snapshot.metadata ?? {};
@@ -134,11 +125,12 @@ export function prepareRestore(
   checkDate('createdAt', snapshot.createdAt, problems);
   checkDate('updatedAt', snapshot.updatedAt, problems);
   if (snapshot.expiresAt !== undefined) checkDate('expiresAt', snapshot.expiresAt, problems);
-  checkInteger('firstSeq', snapshot.firstSeq, 1, problems, Number.MAX_SAFE_INTEGER - bodies.length);
+  checkInteger('firstSeq', snapshot.firstSeq, 1, problems, Number.MAX_SAFE_INTEGER - copies.length);
   if (checkOptionNames(options, RESTORE_NAMES, problems) && !['skip', 'replace', 'fail'].includes(options.onConflict)) {
     problems.add('options.onConflict', `expected skip, replace or fail, got ${kindOf(options.onConflict)}`);
   } else if (options === undefined) problems.add('options.onConflict', 'expected skip, replace or fail, got nothing');
-  const bytes = sizeOf(bodies, problems);
+  const bodies = copies.map(encodeMessage);
+  const bytes = sizeOf(copies, bodies, problems);
   problems.throwIfAny(scope.call.provider, describeCall(scope.call));
   const expiresAt = snapshot.expiresAt?.getTime();
   if (expiresAt !== undefined && expiresAt <= scope.now) {
@@ -167,16 +159,6 @@ export function prepareRestore(
     },
   };
   return { write, bytes, compressionThreshold: scope.defaults.compressionThreshold };
-}
-
-function encodeMessages(messages: readonly MessageInput[], problems: Problems): Body[] {
-  if (!Array.isArray(messages)) {
-    problems.add('messages', `expected an array, got ${kindOf(messages)}`);
-    return [];
-  }
-  const before = problems.found.length;
-  for (let i = 0; i < messages.length; i++) checkMessage(`messages[${i}]`, messages[i], problems);
-  return problems.found.length > before ? [] : (messages as readonly MessageInput[]).map(encodeMessage);
 }
 
 function checkWriteOptions(options: AppendOptions, problems: Problems): void {
@@ -210,13 +192,19 @@ function scopedOwner(owner: string | undefined, { scope, call }: WriteScope): st
   });
 }
 
-function sizeOf(bodies: readonly Body[], problems: Problems): number {
+/** About the bytes of the bodies, for the queue; exact where the limit may be near. */
+function sizeOf(messages: readonly Message[], bodies: readonly Body[], problems: Problems): number {
+  let weight = 0;
+  for (const message of messages) weight += weightOf(message);
+  if (weight * MAX_BYTES_PER_UNIT <= QUEUE_BYTES) return weight;
   let bytes = 0;
   for (const body of bodies) bytes += body.bytes;
   if (bytes > QUEUE_BYTES)
     problems.add('messages', `expected at most ${QUEUE_BYTES} bytes in one write, got ${bytes}; write them in parts`);
   return bytes;
 }
+/** A control character becomes six in JSON text. */
+const MAX_BYTES_PER_UNIT = 6;
 
 function operationOf(name: string, kind: string, bodies: readonly Body[], metadata: string | undefined): { hash: string; digest: string } {
   const digest = createHash('sha256')

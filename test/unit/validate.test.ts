@@ -1,13 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkId, checkInteger, checkJson, checkMessage, checkMetadata, checkTtl, Problems } from '../../src/memory/validate.js';
+import { copyJson } from '../../src/memory/json.js';
+import { Problems } from '../../src/memory/problems.js';
+import { checkId, checkInteger, checkMessage, checkMessages, checkMetadata, checkTtl } from '../../src/memory/validate.js';
 
 const problemsOf = (check: (problems: Problems) => void): string[] => {
   const problems = new Problems();
   check(problems);
   return problems.found.map((p) => `${p.path}: ${p.reason}`);
 };
-const json = (value: unknown): string[] => problemsOf((p) => checkJson('v', value, p));
+const json = (value: unknown): string[] => problemsOf((p) => copyJson('v', value, p));
 const message = (value: unknown): string[] => problemsOf((p) => checkMessage('m', value, p));
 const id = (value: unknown): string[] => problemsOf((p) => checkId('id', value, p));
 
@@ -48,6 +50,36 @@ describe('JSON values', () => {
   ])('refuse %o', (value, problem) => {
     expect(json(value)).toEqual([problem]);
   });
+  it('are copied as JSON text would bring them back, deeply frozen', () => {
+    const isFrozen = (value: unknown): boolean =>
+      typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
+    const loose = fc.anything({ values: [fc.string(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null), fc.constant(undefined), fc.constant(-0)] });
+    fc.assert(
+      fc.property(fc.oneof(fc.jsonValue(), loose), (value) => {
+        const problems = new Problems();
+        const copy = copyJson('v', value, problems);
+        expect(problems.found).toEqual([]);
+        expect(copy).toStrictEqual(value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
+        expect(isFrozen(copy)).toBe(true);
+        if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) expect(copy).not.toBe(value);
+      }),
+    );
+  });
+  it('keep __proto__ an ordinary key', () => {
+    const copy = copyJson('v', JSON.parse('{"__proto__":{"polluted":1}}'), new Problems()) as object;
+    expect(Object.keys(copy)).toEqual(['__proto__']);
+    expect((copy as { polluted?: number }).polluted).toBeUndefined();
+  });
+  it('are read once: what was checked is what is copied', () => {
+    let reads = 0;
+    const value = {
+      get a() {
+        return ++reads === 1 ? 'checked' : Number.NaN;
+      },
+    };
+    expect(copyJson('v', value, new Problems())).toEqual({ a: 'checked' });
+    expect(reads).toBe(1);
+  });
   it('refuse cycles, and accept the same object twice', () => {
     const cycle: { self?: unknown } = {};
     cycle.self = { cycle };
@@ -68,6 +100,15 @@ describe('JSON values', () => {
 });
 
 describe('messages', () => {
+  it('are copied, frozen, with null for content left out', () => {
+    const given = { role: 'user', content: [{ type: 'text', text: 'a' }] };
+    const [copy, plain, bare] = checkMessages([given, { role: 'user', content: 'x' }, { role: 'assistant', tool_calls: [] }], new Problems());
+    (given.content[0] as { text: string }).text = 'changed';
+    expect(copy).toEqual({ role: 'user', content: [{ type: 'text', text: 'a' }] });
+    expect(plain).toEqual({ role: 'user', content: 'x' });
+    expect(bare).toEqual({ role: 'assistant', tool_calls: [], content: null });
+    expect([copy, plain, bare].every((message) => Object.isFrozen(message))).toBe(true);
+  });
   it.each([
     { role: 'user', content: 'x' },
     { role: 'user', content: '' },

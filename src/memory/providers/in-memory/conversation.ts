@@ -14,6 +14,7 @@ export interface Operation {
 
 /** A conversation of the in-memory driver. */
 export class StoredConversation {
+  /** Its `bytes` is not kept up to date: see {@link bytes}. */
   state: ConversationState;
   /** Keys under which the indexes know it; the one by last write is brought up to date when somebody lists. */
   indexedUpdatedAt: number;
@@ -22,6 +23,9 @@ export class StoredConversation {
   #bodies: (Body | undefined)[] = [];
   #base: number;
   #segments: Segment[] = [];
+  /** Bytes of the bodies before sequence `#countedTo`. */
+  #counted = 0;
+  #countedTo = 0;
 
   constructor(state: ConversationState) {
     this.state = state;
@@ -29,11 +33,16 @@ export class StoredConversation {
     this.#base = state.first;
   }
 
-  /** Bytes of bodies in `[from, to)` and of segments that end in `(from, to]`. */
-  bytesOf(from: number, to: number): number {
-    let bytes = 0;
-    for (let seq = Math.max(from, this.#base); seq < to; seq++) bytes += this.#bodies[seq - this.#base]?.bytes ?? 0;
-    for (const segment of this.#segments) if (segment.to > from && segment.to <= to) bytes += segment.data.length;
+  /**
+   * What is visible, in bytes. Counted when somebody asks, and then only what came since: to count a message is to make its
+   * text, which would double the time of an append.
+   */
+  get bytes(): number {
+    const { first, next, packedTo, metadata } = this.state;
+    for (let seq = Math.max(this.#countedTo, packedTo); seq < next; seq++) this.#counted += this.#bodies[seq - this.#base]?.bytes ?? 0;
+    this.#countedTo = next;
+    let bytes = this.#counted + Buffer.byteLength(metadata);
+    for (const segment of this.#segments) if (segment.to > first) bytes += segment.data.length;
     return bytes;
   }
 
@@ -43,6 +52,8 @@ export class StoredConversation {
       this.#bodies = [];
       this.#segments = [];
       this.#base = seq;
+      this.#counted = 0;
+      this.#countedTo = seq;
       this.operations.clear();
     }
     this.state = state;
@@ -58,9 +69,8 @@ export class StoredConversation {
 
   /** Swaps the bodies `[from, to)` for a segment. */
   pack(from: number, to: number, data: Uint8Array | string): void {
-    const bytes = this.state.bytes - this.bytesOf(from, to) + data.length;
     this.#segments.push({ from, to, data });
-    this.state = { ...this.state, packedTo: to, bytes };
+    this.state = { ...this.state, packedTo: to };
     this.#forget();
   }
 
@@ -73,14 +83,26 @@ export class StoredConversation {
       if (body) bodies.push({ seq, body });
     }
     const segments = from < to && from < state.packedTo ? this.#segments.filter((s) => s.to > from && s.from < to) : [];
-    return { header: state, bodies, segments };
+    const bytes = (): number => this.bytes;
+    const header = {
+      ...state,
+      get bytes(): number {
+        return bytes();
+      },
+    };
+    return { header, bodies, segments };
   }
 
   /** Lets go of what nobody can see any more; the array is compacted when half of it is dead, so a trim costs O(1). */
   #forget(): void {
     const { first, packedTo } = this.state;
     let dead = Math.min(packedTo - this.#base, this.#bodies.length);
-    for (let i = dead - 1; i >= 0 && this.#bodies[i] !== undefined; i--) this.#bodies[i] = undefined;
+    for (let i = dead - 1; i >= 0; i--) {
+      const body = this.#bodies[i];
+      if (body === undefined) break;
+      if (this.#base + i < this.#countedTo) this.#counted -= body.bytes;
+      this.#bodies[i] = undefined;
+    }
     if (dead > 32 && dead * 2 > this.#bodies.length) {
       this.#bodies.splice(0, dead);
       this.#base += dead;

@@ -95,7 +95,6 @@ export class InMemoryDriver implements StorageDriver {
     const look: Lookup = {
       operation: (hash) => stored?.operations.get(hash),
       barred: (hash) => (this.#bars.get(hash) ?? 0) > write.now,
-      bytesOf: (from, to) => stored?.bytesOf(from, to) ?? 0,
       forgottenUpTo: this.#forgottenUpTo,
     };
     const decision = decideWrite(stored?.state ?? this.#tombstones.get(write.id), write, look);
@@ -252,13 +251,14 @@ export class InMemoryDriver implements StorageDriver {
     };
     let seen = 0;
     let last: Cursor | undefined;
-    for (const { state } of this.#index(owner, 'created')?.walk(after, false) ?? []) {
+    for (const conversation of this.#index(owner, 'created')?.walk(after, false) ?? []) {
+      const { state } = conversation;
       if (seen++ === limit) return { ...total, cursor: last };
       last = { at: state.createdAt, id: state.id };
       if (!isVisible(state, now)) continue;
       total.conversations++;
       total.messages += state.next - state.first;
-      total.bytes += state.bytes;
+      total.bytes += conversation.bytes;
       total.oldest ??= state.createdAt;
       total.newest = state.createdAt;
     }
@@ -333,7 +333,7 @@ export class InMemoryDriver implements StorageDriver {
       if (purge.kind === 'expired' || isVisible(state, purge.now)) {
         total.removed++;
         total.messages += state.next - state.first;
-        total.bytes += state.bytes;
+        total.bytes += conversation.bytes;
       }
       this.#drop(conversation);
       if (forget) {

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { encodeMessage } from '../../codec.js';
+import { encodeMessage, freeze } from '../../codec.js';
 import type { Body, Receipt, Segment, Stored, Window } from '../../driver.js';
 import { type ConversationState, resolveWindow, type WriterEntry } from '../../local.js';
 import { OLDER_METADATA, olderMessage } from '../../older.js';
-import type { MessageInput } from '../../types.js';
+import type { Message } from '../../types.js';
 import { escapeJson, unescapeJson } from './escape.js';
 import { type Row, textOf } from './records.js';
 
@@ -198,7 +198,7 @@ export function segmentElement(from: number, to: number, data: string): string {
 export function bodyOf(element: unknown): Body {
   if (typeof element === 'string') return { text: element, bytes: Buffer.byteLength(element) };
   const message = typeof element === 'object' && element !== null ? olderMessage(element) : { role: 'user', content: element };
-  return encodeMessage(message as unknown as MessageInput);
+  return encodeMessage(freeze('content' in message ? message : { ...message, content: null }) as unknown as Message);
 }
 
 /** The elements of a text as PostgreSQL writes jsonb. */
