@@ -23,12 +23,15 @@ const FLUSHES_PER_TURN = 256;
 /** Bytes of bodies that may wait or be under way. */
 export const QUEUE_BYTES = 67_108_864;
 
-/** A write or a removal; the retry mark is set here, when an attempt may have been applied. */
-type Request = { readonly write: Write & { retry: boolean } } | { readonly remove: Remove & { retry: boolean } };
+/** A write of which `retry` is set here, when an attempt may have been applied, and the owner's hash when the store is open. */
+export type QueuedWrite = Write & { retry: boolean; ownerHash?: string | undefined };
+type Request =
+  | { readonly write: QueuedWrite; readonly remove?: undefined }
+  | { readonly write?: undefined; readonly remove: Remove & { retry: boolean } };
 
 /** What the queue needs of the layer around it. */
 export interface Transport {
-  write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]>;
+  write(batch: readonly QueuedWrite[], trip: Trip): Promise<readonly WriteOutcome[]>;
   remove(remove: Remove, trip: Trip): Promise<RemoveOutcome>;
   classify(error: unknown): Classified;
   onRetry(failure: Classified, attempt: number, ids: readonly string[]): void;
@@ -76,7 +79,7 @@ export class Coalescer {
   readonly #options: CoalescerOptions;
   readonly #deadlines: Deadlines;
   /** Per conversation with a write under way or ready: the calls behind it, in call order. */
-  readonly #lanes = new Map<string, Task[]>();
+  readonly #lanes = new Map<string, Task[] | undefined>();
   #ready: Task[] = [];
   #alone: Task[] = [];
   #batches = 0;
@@ -93,16 +96,21 @@ export class Coalescer {
     this.#options = options;
   }
 
-  /** Queues a write. Rejects with a MemoryError whose outcome says whether it may have been applied. */
-  write(write: Write, bytes: number, call: CallContext, signal?: AbortSignal): Promise<WriteOutcome> {
+  /** Queues a write, which is the queue's from now on. Rejects with a MemoryError whose outcome says whether it may have been applied. */
+  write(write: QueuedWrite, bytes: number, call: CallContext, signal?: AbortSignal): Promise<WriteOutcome> {
     const creates = write.kind !== 'append';
     const solo = this.#options.borrowed || bytes > BATCH_BYTES || (creates && !this.#options.batchCreations);
-    return this.#submit({ write: { ...write } }, write.id, bytes, solo, call, signal) as Promise<WriteOutcome>;
+    return this.#submit({ write }, write.id, bytes, solo, call, signal) as Promise<WriteOutcome>;
   }
 
   /** Queues a removal behind the writes of its conversation. */
   remove(remove: Remove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
     return this.#submit({ remove: { ...remove } }, remove.id, 0, true, call, signal) as Promise<RemoveOutcome>;
+  }
+
+  /** Whether anything of the conversation is waiting or under way. */
+  holds(id: string): boolean {
+    return this.#lanes.has(id);
   }
 
   /** Resolves when nothing is waiting or under way. */
@@ -151,12 +159,14 @@ export class Coalescer {
         failure: undefined,
       };
       if (task.onAbort) signal?.addEventListener('abort', task.onAbort, { once: true });
+      if (!this.#lanes.has(id)) {
+        this.#lanes.set(id, undefined);
+        this.#makeReady(task);
+        return;
+      }
       const lane = this.#lanes.get(id);
       if (lane) lane.push(task);
-      else {
-        this.#lanes.set(id, []);
-        this.#makeReady(task);
-      }
+      else this.#lanes.set(id, [task]);
     });
   }
 
@@ -219,7 +229,7 @@ export class Coalescer {
   /** Sends until every task has an outcome, an error or no time left. Never rejects. */
   async #run(all: readonly Task[]): Promise<void> {
     for (;;) {
-      const tasks = all.filter((task) => !task.done);
+      const tasks = all.some((task) => task.done) ? all.filter((task) => !task.done) : all;
       if (tasks.length === 0) return;
       let outcomes: readonly (WriteOutcome | RemoveOutcome)[];
       for (const task of tasks) task.onTheWire = true;
@@ -254,19 +264,22 @@ export class Coalescer {
         await this.#run(tasks.slice(middle));
         return;
       }
-      tasks.forEach((task, i) => this.#outcome(task, outcomes[i], tasks.length === 1));
+      for (let i = 0; i < tasks.length; i++) this.#outcome(tasks[i] as Task, outcomes[i], tasks.length === 1);
       return;
     }
   }
 
   #attempt(tasks: readonly Task[]): Promise<readonly (WriteOutcome | RemoveOutcome)[]> {
-    const now = performance.now();
-    const timeout = Math.max(1, Math.max(...tasks.map((task) => task.deadline.at)) - now);
-    const first = tasks[0]?.request;
-    if (first && 'remove' in first) return this.#transport.remove(first.remove, { timeout }).then((outcome) => [outcome]);
-    const writes: Write[] = [];
-    for (const { request } of tasks) if ('write' in request) writes.push(request.write);
-    return this.#transport.write(writes, { timeout });
+    let until = 0;
+    const writes: QueuedWrite[] = [];
+    for (const { request, deadline } of tasks) {
+      if (deadline.at > until) until = deadline.at;
+      if (request.write) writes.push(request.write);
+    }
+    const trip = { timeout: Math.max(1, until - performance.now()) };
+    const remove = tasks[0]?.request.remove;
+    if (remove) return this.#transport.remove(remove, trip).then((outcome) => [outcome]);
+    return this.#transport.write(writes, trip);
   }
 
   #failed(task: Task, failure: Classified): void {
@@ -275,8 +288,7 @@ export class Coalescer {
     task.failure = failure;
     if (!mayHaveApplied(failure)) return;
     task.maybeApplied = true;
-    if ('write' in task.request) task.request.write.retry = true;
-    else task.request.remove.retry = true;
+    (task.request.write ?? task.request.remove).retry = true;
   }
 
   #outcome(task: Task, outcome: WriteOutcome | RemoveOutcome | undefined, wasAlone: boolean): void {

@@ -46,7 +46,8 @@ class MessageBody implements Body {
 
   get bytes(): number {
     // a text that nobody has asked for is not kept for being counted
-    this.#bytes ??= this.#text === undefined ? BODY_PREFIX + Buffer.byteLength(JSON.stringify(this.#message)) : Buffer.byteLength(this.#text);
+    this.#bytes ??=
+      this.#text === undefined ? BODY_PREFIX + Buffer.byteLength(JSON.stringify(this.#message)) : Buffer.byteLength(this.#text);
     return this.#bytes;
   }
 

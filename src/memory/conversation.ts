@@ -4,7 +4,7 @@
  * @module
  */
 import { decodeMetadata, encodeMetadata } from './codec.js';
-import type { ConversationMemory, Message, MessageInput, Metadata } from './types.js';
+import type { ConversationMemory, MessageInput, Metadata } from './types.js';
 import { Problems } from './problems.js';
 import { checkDate, checkId, checkMessages, checkMetadata } from './validate.js';
 
@@ -42,7 +42,7 @@ export function createConversation(fields: ConversationFields): ConversationMemo
   if (fields.updatedAt !== undefined) checkDate('updatedAt', fields.updatedAt, problems);
   const owner = fields.userId ?? reserved.owner;
   if (reserved.owner !== undefined && owner !== reserved.owner) problems.add('userId', 'contradicts metadata.userId');
-  problems.throwIfAny('none', 'createConversation');
+  problems.throwIfAny({ provider: 'none', operation: 'createConversation' });
   const createdAt = fields.createdAt ?? new Date();
   return Object.freeze({
     conversationId: fields.conversationId,
@@ -70,9 +70,9 @@ export function createConversationId(userId: string, sessionType: string, timest
   checkId('sessionType', sessionType, problems);
   if (timestamp instanceof Date) checkDate('timestamp', timestamp, problems);
   else checkId('timestamp', timestamp, problems);
-  problems.throwIfAny('none', 'createConversationId');
+  problems.throwIfAny({ provider: 'none', operation: 'createConversationId' });
   const id = `${userId}:${sessionType}:${timestamp instanceof Date ? timestamp.toISOString() : timestamp}`;
   checkId('the id', id, problems);
-  problems.throwIfAny('none', 'createConversationId');
+  problems.throwIfAny({ provider: 'none', operation: 'createConversationId' });
   return id;
 }

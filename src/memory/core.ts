@@ -5,9 +5,9 @@
  * @module
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import { Coalescer } from './coalesce.js';
+import { Coalescer, type QueuedWrite } from './coalesce.js';
 import { Deadlines } from './deadline.js';
-import type { Classified, Remove, RemoveOutcome, StorageDriver, StoreInfo, Trip, Write, WriteOutcome, WriterMark } from './driver.js';
+import type { Classified, Remove, RemoveOutcome, StorageDriver, StoreInfo, Trip, WriteOutcome, WriterMark } from './driver.js';
 import { MemoryAbortError, MemoryConnectionError, MemoryError } from './errors.js';
 import { Metrics } from './metrics.js';
 import { backoff, type CallContext, describeCall, errorOf, mayHaveApplied, waitKind } from './retry.js';
@@ -16,7 +16,7 @@ import type { MemoryEvent, ProviderOptions } from './types.js';
 /** Default deadline of a call, also of one that opens a connection, in ms. */
 export const DEADLINE = 5000;
 const MAX_IN_FLIGHT = 10_000;
-/** Reads in microtasks before one waits for a turn of the event loop. */
+/** Calls in microtasks before one waits for a turn of the event loop. */
 const TRIPS_PER_TURN = 256;
 /** UTF-16 units of an id that an error shows: any valid id in full. */
 const ID_SHOWN = 510;
@@ -104,8 +104,29 @@ export class Core {
     return { id: this.#writer, counter: ++this.#counter };
   }
 
-  write(write: Write, bytes: number, call: CallContext, signal?: AbortSignal): Promise<WriteOutcome> {
+  /** One write through the queue, in call order; the queue and the trips fill in what they know (see {@link QueuedWrite}). */
+  write(write: QueuedWrite, bytes: number, call: CallContext, signal?: AbortSignal): Promise<WriteOutcome> {
     return this.#queue.write(write, bytes, call, signal);
+  }
+
+  /**
+   * The write at once, where the driver can and nothing of the conversation is waiting.
+   *
+   * @returns undefined when it has to go through the queue
+   */
+  writeNow(write: QueuedWrite): WriteOutcome | undefined {
+    const { driver } = this;
+    if (!driver.writeNow || !this.#store || this.#queue.holds(write.id)) return undefined;
+    this.#identify(write, this.#store.key);
+    return driver.writeNow(write);
+  }
+
+  /**
+   * To be awaited by calls that need no I/O: now and then it waits for a turn of the event loop, because a loop of such calls
+   * would stay in the microtask queue, and keep timers and signals out.
+   */
+  turn(): Promise<void> | undefined {
+    return ++this.#trips % TRIPS_PER_TURN === 0 ? new Promise((turn) => setImmediate(turn)) : undefined;
   }
 
   remove(remove: Remove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
@@ -150,8 +171,8 @@ export class Core {
       });
       signal?.addEventListener('abort', onAbort, { once: true });
       const go = async (): Promise<void> => {
-        // as for writes (coalesce.ts): a loop of awaited reads must not keep timers and signals out
-        if (++this.#trips % TRIPS_PER_TURN === 0) await new Promise((turn) => setImmediate(turn));
+        const turn = this.turn();
+        if (turn) await turn;
         for (;;) {
           if (ended) return;
           attempts++;
@@ -214,10 +235,14 @@ export class Core {
     return hash;
   }
 
-  async #write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
+  #identify(write: QueuedWrite, key: string): void {
+    if (write.owner !== undefined) write.ownerHash = this.#hash(key, write.owner);
+  }
+
+  async #write(batch: readonly QueuedWrite[], trip: Trip): Promise<readonly WriteOutcome[]> {
     const { key } = this.#store ?? (await this.open());
-    const prepared = batch.map((w) => (w.owner === undefined ? w : { ...w, ownerHash: this.#hash(key, w.owner) }));
-    return this.#exclusive(() => this.driver.write(prepared, trip));
+    for (const write of batch) this.#identify(write, key);
+    return this.#exclusive(() => this.driver.write(batch, trip));
   }
 
   /** On a caller's own connection one trip at a time; else at once. */

@@ -413,6 +413,11 @@ export interface StorageDriver {
   ping(trip: Trip): Promise<DriverHealth>;
   /** Writes of different conversations; each atomic alone, outcomes in the same order. */
   write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]>;
+  /**
+   * Optional, for a driver without I/O: does at once what {@link write} does with this write alone. The layer then spares the
+   * queue, its deadline and its promises.
+   */
+  writeNow?(write: Write): WriteOutcome;
   /** Swaps bodies for a segment if the conversation still is where the caller saw it; see {@link Pack}. */
   pack(pack: Pack, trip: Trip): Promise<PackOutcome>;
   /** Header and messages of one conversation from one snapshot; `undefined` when there is none or it has expired. */

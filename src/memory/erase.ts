@@ -54,7 +54,7 @@ export async function eraseUser(
   const problems = new Problems();
   checkId('userId', userId, problems);
   if (typeof options?.audit?.append !== 'function') problems.add('options.audit', 'expected an audit log with append()');
-  problems.throwIfAny('none', 'eraseUser');
+  problems.throwIfAny({ provider: 'none', operation: 'eraseUser' });
   const internals = internalsOf(provider);
   if (!internals) {
     throw new MemoryStorageError(

@@ -98,7 +98,10 @@ function pushWriter(
   entry: WriterEntry,
   newLife: boolean,
 ): { writers: readonly WriterEntry[]; writersFloor: number } {
-  const others = (state?.writers ?? []).filter((w) => w.id !== entry.id);
+  const writers = state?.writers ?? [];
+  // the usual one: nobody else writes this conversation
+  if (writers.length === 1 && writers[0]?.id === entry.id) return { writers: [entry], writersFloor: state?.writersFloor ?? 0 };
+  const others = writers.filter((w) => w.id !== entry.id);
   const kept = newLife ? others.map((w) => ({ id: w.id, counter: w.counter, time: w.time })) : others;
   let writersFloor = state?.writersFloor ?? 0;
   while (kept.length >= WRITERS_KEPT) {
@@ -199,6 +202,7 @@ function applyWrite(state: ConversationState | undefined, current: ConversationS
   const packedTo = newLife || write.kind === 'put' ? first : Math.max(current.packedTo, first);
   const receipt: Receipt = { version, messageCount: next - first, created: !current };
   const entry: WriterEntry = { id: write.writer.id, counter: write.writer.counter, time: now, receipt };
+  const ring = pushWriter(state, entry, newLife);
   const next_: ConversationState = {
     id: write.id,
     owner: current?.owner ?? write.owner,
@@ -215,7 +219,8 @@ function applyWrite(state: ConversationState | undefined, current: ConversationS
     packedTo,
     bytes: bytesAfter(newLife ? undefined : current, write, { seq, first, metadata }, look),
     metadata,
-    ...pushWriter(state, entry, newLife),
+    writers: ring.writers,
+    writersFloor: ring.writersFloor,
   };
   return {
     apply: true,

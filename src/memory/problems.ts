@@ -4,6 +4,7 @@
  * @module
  */
 import { MemoryValidationError } from './errors.js';
+import { type CallContext, describeCall } from './retry.js';
 
 /** One thing that is wrong: where and why. */
 export interface Problem {
@@ -20,11 +21,14 @@ export class Problems {
   }
 
   /** @throws MemoryValidationError when anything was found */
-  throwIfAny(provider: string, what: string): void {
+  throwIfAny(call: CallContext): void {
     if (this.found.length === 0) return;
     const shown = this.found.slice(0, 5).map((p) => `${p.path}: ${p.reason}`);
     if (this.found.length > shown.length) shown.push(`and ${this.found.length - shown.length} more`);
-    throw new MemoryValidationError(`${what}: ${shown.join('; ')}. Nothing was written.`, { provider, issues: this.found });
+    throw new MemoryValidationError(`${describeCall(call)}: ${shown.join('; ')}. Nothing was written.`, {
+      provider: call.provider,
+      issues: this.found,
+    });
   }
 }
 

@@ -127,7 +127,10 @@ class Provider implements MemoryProvider {
         call,
       });
       this.#checkUsable(call, signal);
-      const outcome = await core.write(write, bytes, call, signal);
+      const done = core.writeNow(write);
+      const outcome = done ?? (await core.write(write, bytes, call, signal));
+      const turn = done && core.turn();
+      if (turn) await turn;
       if (!('receipt' in outcome)) return new Failure(refusal(call, outcome, write.expectedVersion));
       ok = true;
       if (outcome.kind === 'ok') {
@@ -156,7 +159,7 @@ class Provider implements MemoryProvider {
         if (options.expectedVersion !== undefined) checkInteger('options.expectedVersion', options.expectedVersion, 0, problems);
         checkSignal('options.signal', options.signal, problems);
       }
-      problems.throwIfAny(call.provider, describeCall(call));
+      problems.throwIfAny(call);
       this.#checkUsable(call, options?.signal);
       const core = this.#core;
       const outcome = await core.remove(
@@ -194,7 +197,7 @@ class Provider implements MemoryProvider {
     return this.#measured(call, async () => {
       const problems = new Problems();
       if (checkOptionNames(options, SIGNAL_NAMES, problems)) checkSignal('options.signal', options.signal, problems);
-      problems.throwIfAny(call.provider, describeCall(call));
+      problems.throwIfAny(call);
       this.#checkUsable(call, options?.signal);
       const removed = await this.#purge(call, options?.signal, () => ({
         kind: 'expired',
@@ -396,7 +399,7 @@ class Provider implements MemoryProvider {
   #checkUser(call: CallContext, userId: string): void {
     const problems = new Problems();
     checkId('userId', userId, problems);
-    problems.throwIfAny(call.provider, describeCall(call));
+    problems.throwIfAny(call);
     this.#checkUsable(call, undefined);
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type CallContext, describeCall } from './retry.js';
+import type { CallContext } from './retry.js';
 import { kindOf, Problems } from './problems.js';
 import { checkDate, checkId, checkInteger, checkMetadata, checkOptionNames, checkSignal } from './validate.js';
 
@@ -40,7 +40,7 @@ export function checkQuery(call: CallContext, query: unknown): void {
       problems.add('query.order', `expected newest or oldest, got ${kindOf(order)}`);
     checkSignal('query.signal', query['signal'], problems);
   }
-  problems.throwIfAny(call.provider, describeCall(call));
+  problems.throwIfAny(call);
 }
 
 /** Checks the options of `getConversation`. @throws MemoryValidationError */
@@ -51,7 +51,7 @@ export function checkReadOptions(call: CallContext, conversationId: unknown, opt
     if (options['messageLimit'] !== undefined) checkInteger('options.messageLimit', options['messageLimit'], 0, problems);
     checkSignal('options.signal', options['signal'], problems);
   }
-  problems.throwIfAny(call.provider, describeCall(call));
+  problems.throwIfAny(call);
 }
 
 /** Checks the range of `getMessages`, or limit and options of `getRecentMessages`. @throws MemoryValidationError */
@@ -64,5 +64,5 @@ export function checkRange(call: CallContext, conversationId: unknown, range: un
     checkSignal('signal', range['signal'], problems);
   }
   if (checkOptionNames(options, RECENT_NAMES, problems)) checkSignal('options.signal', options['signal'], problems);
-  problems.throwIfAny(call.provider, describeCall(call));
+  problems.throwIfAny(call);
 }

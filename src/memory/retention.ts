@@ -72,7 +72,7 @@ function untilOf({ until, olderThan }: CleanupOptions): Date {
   if (until === undefined && olderThan === undefined) problems.add('options', 'expected until (a Date) or olderThan (seconds)');
   if (until !== undefined) checkDate('options.until', until, problems);
   if (olderThan !== undefined) checkTtl('options.olderThan', olderThan, problems, false);
-  problems.throwIfAny('none', 'cleanupConversations');
+  problems.throwIfAny({ provider: 'none', operation: 'cleanupConversations' });
   const byAge = olderThan === undefined ? undefined : new Date(Date.now() - olderThan * 1000);
   return until && byAge ? (until < byAge ? until : byAge) : ((until ?? byAge) as Date);
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { QUEUE_BYTES } from './coalesce.js';
+import { QUEUE_BYTES, type QueuedWrite } from './coalesce.js';
 import { encodeMessage, encodeMetadata, weightOf } from './codec.js';
-import type { Body, RemoveOutcome, Write, WriteOutcome, WriterMark } from './driver.js';
+import type { Body, RemoveOutcome, WriteOutcome, WriterMark } from './driver.js';
 import { MemoryAccessError, MemoryConflictError, type MemoryError, MemoryNotFoundError, MemoryStorageError } from './errors.js';
 import { type CallContext, describeCall } from './retry.js';
 import type { AppendOptions, ConversationSnapshot, Message, MessageInput, ProviderOptions, WriteReceipt } from './types.js';
@@ -25,7 +25,8 @@ export interface WriteScope {
 
 /** A checked write, its size in the queue, and what the layer does afterwards. */
 export interface PreparedWrite {
-  readonly write: Write;
+  readonly write: QueuedWrite;
+  /** About: see `weightOf`. */
   readonly bytes: number;
   readonly compressionThreshold: number | undefined;
 }
@@ -70,10 +71,10 @@ export function prepareWrite(
   }
   const bodies = copies.map(encodeMessage);
   const bytes = sizeOf(copies, bodies, problems);
-  problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+  problems.throwIfAny(scope.call);
   const text = metadata === undefined ? undefined : encodeMetadata(metadata);
   const { defaults } = scope;
-  const write: Write = {
+  const write: QueuedWrite = {
     kind,
     id,
     now: scope.now,
@@ -108,7 +109,7 @@ export function prepareRestore(
   const problems = new Problems();
   if (typeof snapshot !== 'object' || snapshot === null) {
     problems.add('snapshot', `expected an object, got ${kindOf(snapshot)}`);
-    problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+    problems.throwIfAny(scope.call);
   }
   checkId('conversationId', snapshot.conversationId, problems);
   if (snapshot.userId !== undefined) checkId('userId', snapshot.userId, problems);
@@ -131,13 +132,13 @@ export function prepareRestore(
   } else if (options === undefined) problems.add('options.onConflict', 'expected skip, replace or fail, got nothing');
   const bodies = copies.map(encodeMessage);
   const bytes = sizeOf(copies, bodies, problems);
-  problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+  problems.throwIfAny(scope.call);
   const expiresAt = snapshot.expiresAt?.getTime();
   if (expiresAt !== undefined && expiresAt <= scope.now) {
     problems.add('expiresAt', 'the conversation is over; restoring it would store nothing anybody can see');
-    problems.throwIfAny(scope.call.provider, describeCall(scope.call));
+    problems.throwIfAny(scope.call);
   }
-  const write: Write = {
+  const write: QueuedWrite = {
     kind: 'restore',
     id: snapshot.conversationId,
     now: scope.now,

@@ -9,14 +9,20 @@ const [kind, url, keyPrefix, conversation, name, count] = process.argv.slice(2);
 
 const { createRedisProvider, unwrap, user } = await import(`${dist}/memory/index.js`);
 let client;
+let end = () => undefined;
 if (kind === 'ioredis') {
-  client = new Redis(url);
-  client.on('error', () => undefined); // connections are killed
-  await new Promise((resolve) => client.once('ready', resolve));
+  const io = new Redis(url);
+  io.on('error', () => undefined); // connections are killed
+  await new Promise((resolve) => io.once('ready', resolve));
+  client = io;
+  // not quit(): it fails when the connection is killed before the server answers it
+  end = () => io.disconnect();
 } else if (kind === 'node-redis') {
-  client = createClient({ url, disableOfflineQueue: true });
-  client.on('error', () => undefined);
-  await client.connect();
+  const node = createClient({ url, disableOfflineQueue: true });
+  node.on('error', () => undefined);
+  await node.connect();
+  client = node;
+  end = () => node.destroy();
 }
 for (;;) {
   try {
@@ -31,6 +37,4 @@ for (;;) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
-// not quit(): it fails when the connection is killed before the server answers it
-if (kind === 'ioredis') client.disconnect();
-else client?.destroy();
+end();

@@ -53,7 +53,16 @@ describe('JSON values', () => {
   it('are copied as JSON text would bring them back, deeply frozen', () => {
     const isFrozen = (value: unknown): boolean =>
       typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
-    const loose = fc.anything({ values: [fc.string(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null), fc.constant(undefined), fc.constant(-0)] });
+    const loose = fc.anything({
+      values: [
+        fc.string(),
+        fc.double({ noNaN: true, noDefaultInfinity: true }),
+        fc.boolean(),
+        fc.constant(null),
+        fc.constant(undefined),
+        fc.constant(-0),
+      ],
+    });
     fc.assert(
       fc.property(fc.oneof(fc.jsonValue(), loose), (value) => {
         const problems = new Problems();
@@ -102,7 +111,10 @@ describe('JSON values', () => {
 describe('messages', () => {
   it('are copied, frozen, with null for content left out', () => {
     const given = { role: 'user', content: [{ type: 'text', text: 'a' }] };
-    const [copy, plain, bare] = checkMessages([given, { role: 'user', content: 'x' }, { role: 'assistant', tool_calls: [] }], new Problems());
+    const [copy, plain, bare] = checkMessages(
+      [given, { role: 'user', content: 'x' }, { role: 'assistant', tool_calls: [] }],
+      new Problems(),
+    );
     (given.content[0] as { text: string }).text = 'changed';
     expect(copy).toEqual({ role: 'user', content: [{ type: 'text', text: 'a' }] });
     expect(plain).toEqual({ role: 'user', content: 'x' });

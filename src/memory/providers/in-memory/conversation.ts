@@ -3,13 +3,54 @@
  *
  * @module
  */
-import { type Body, OPERATIONS_KEPT, type Receipt, type Segment, type Stored, type Window } from '../../driver.js';
+import { type Body, type Header, OPERATIONS_KEPT, type Receipt, type Segment, type Stored, type Window } from '../../driver.js';
 import { type ConversationState, resolveWindow } from '../../local.js';
 
 /** What a write by the caller's operation id answered. */
 export interface Operation {
   readonly digest: string;
   readonly receipt: Receipt;
+}
+
+/** A header whose bytes are counted when somebody asks. A class with its fields spelled out: a spread costs 3 µs, this 0.1. */
+class LazyHeader implements Header {
+  readonly id: string;
+  readonly owner: string | undefined;
+  readonly trace: string | undefined;
+  readonly epoch: number;
+  readonly version: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly ttl: number | null | undefined;
+  readonly expiresAt: number | undefined;
+  readonly hold: boolean;
+  readonly first: number;
+  readonly next: number;
+  readonly packedTo: number;
+  readonly metadata: string;
+  readonly #of: StoredConversation;
+
+  constructor(state: Header, of: StoredConversation) {
+    this.id = state.id;
+    this.owner = state.owner;
+    this.trace = state.trace;
+    this.epoch = state.epoch;
+    this.version = state.version;
+    this.createdAt = state.createdAt;
+    this.updatedAt = state.updatedAt;
+    this.ttl = state.ttl;
+    this.expiresAt = state.expiresAt;
+    this.hold = state.hold;
+    this.first = state.first;
+    this.next = state.next;
+    this.packedTo = state.packedTo;
+    this.metadata = state.metadata;
+    this.#of = of;
+  }
+
+  get bytes(): number {
+    return this.#of.bytes;
+  }
 }
 
 /** A conversation of the in-memory driver. */
@@ -83,14 +124,7 @@ export class StoredConversation {
       if (body) bodies.push({ seq, body });
     }
     const segments = from < to && from < state.packedTo ? this.#segments.filter((s) => s.to > from && s.from < to) : [];
-    const bytes = (): number => this.bytes;
-    const header = {
-      ...state,
-      get bytes(): number {
-        return bytes();
-      },
-    };
-    return { header, bodies, segments };
+    return { header: new LazyHeader(state, this), bodies, segments };
   }
 
   /** Lets go of what nobody can see any more; the array is compacted when half of it is dead, so a trim costs O(1). */

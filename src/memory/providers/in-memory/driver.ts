@@ -87,10 +87,10 @@ export class InMemoryDriver implements StorageDriver {
   }
 
   async write(batch: readonly Write[]): Promise<readonly WriteOutcome[]> {
-    return batch.map((write) => this.#write(write));
+    return batch.map((write) => this.writeNow(write));
   }
 
-  #write(write: Write): WriteOutcome {
+  writeNow(write: Write): WriteOutcome {
     const stored = this.#get(write.id);
     const look: Lookup = {
       operation: (hash) => stored?.operations.get(hash),
@@ -135,12 +135,11 @@ export class InMemoryDriver implements StorageDriver {
   #place(conversation: StoredConversation, before: ConversationState | undefined): void {
     const { state } = conversation;
     if (before?.hold !== true || !state.hold) {
-      this.#conversations.delete(state.id);
-      this.#held.delete(state.id);
+      if (before) (before.hold ? this.#held : this.#conversations).delete(state.id);
       (state.hold ? this.#held : this.#conversations).set(state.id, conversation);
     }
-    if (state.expiresAt === undefined) this.#expiring.delete(conversation);
-    else this.#expiring.add(conversation);
+    if (state.expiresAt !== undefined) this.#expiring.add(conversation);
+    else if (before?.expiresAt !== undefined) this.#expiring.delete(conversation);
     if (before && before.owner === state.owner && before.createdAt === state.createdAt) {
       this.#moved.add(conversation);
       return;
