@@ -18,6 +18,58 @@ import { Ordered } from '../../src/memory/providers/in-memory/ordered.js';
 const ids = async (provider: ReturnType<typeof createInMemoryProvider>): Promise<string[]> =>
   (await provider.findConversations({ messageLimit: 0 })).map((c) => c.conversationId).sort();
 
+describe('in-memory writes, which pass no queue', () => {
+  it('apply in call order, behind a removal that was not awaited too', async () => {
+    const provider = createInMemoryProvider();
+    unwrap(await provider.storeMessages('c', [user('1')]));
+    const removed = provider.deleteConversation('c');
+    const appended = provider.appendMessages('c', [user('2')], undefined, { createIfMissing: true });
+    const last = provider.appendMessages('c', [user('3')]);
+    expect(await removed).toBe(true);
+    expect(unwrap(await appended).created).toBe(true);
+    unwrap(await last);
+    expect((await provider.getConversation('c'))?.messages.map((m) => m.content)).toEqual(['2', '3']);
+  });
+
+  it('let timers run, in a loop that never waits for anything else', async () => {
+    const provider = createInMemoryProvider();
+    let fired = 0;
+    const timer = setInterval(() => fired++, 1);
+    for (let n = 0; fired < 3; n++) {
+      unwrap(await provider.appendMessages('c', [user('x')], undefined, { createIfMissing: true }));
+      expect(n).toBeLessThan(1_000_000);
+    }
+    clearInterval(timer);
+  });
+
+  it('count bytes as the other stores do, whatever was trimmed, packed and replaced before somebody asked', async () => {
+    const bytes = async (p: ReturnType<typeof createInMemoryProvider>): Promise<number> => (await p.getStats()).totalStorageSize;
+    const asked = createInMemoryProvider({ maxMessages: 7 });
+    const late = createInMemoryProvider({ maxMessages: 7 });
+    const text = (n: number): string => 'ä"\n'.repeat(n % 5) + 'x'.repeat(n);
+    for (let n = 0; n < 100; n++) {
+      for (const provider of [asked, late]) {
+        if (n % 30 === 29) unwrap(await provider.storeMessages('c', [user(text(n))], { n }));
+        else
+          unwrap(
+            await provider.appendMessages('c', [user(text(n)), user('')], n % 9 === 0 ? { [`k${n}`]: n } : undefined, {
+              createIfMissing: true,
+            }),
+          );
+      }
+      await bytes(asked);
+    }
+    // the stored form: a mark and seven digits before each message's JSON text
+    const { messages, metadata } = (await late.getConversation('c')) as { messages: readonly object[]; metadata: object };
+    const expected = messages.reduce(
+      (sum, m) => sum + 8 + Buffer.byteLength(JSON.stringify(m)),
+      Buffer.byteLength(JSON.stringify(metadata)),
+    );
+    expect(await bytes(late)).toBe(expected);
+    expect(await bytes(asked)).toBe(expected);
+  });
+});
+
 describe('a full in-memory store', () => {
   it('lets the least recently written conversation go, and says so', async () => {
     const events: MemoryEvent[] = [];
