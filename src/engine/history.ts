@@ -10,6 +10,7 @@ import { dropLeadingResults, isResult, pairCalls } from '../memory/window.js';
 import { abortable } from './abort.js';
 import { configError } from './errors.js';
 import { type Emit, errorFields } from './events.js';
+import { isInstruction, leadOf } from './lead.js';
 import { markStored, storeOf } from '../memory/origin.js';
 
 /** What a run tells its history about itself. */
@@ -70,7 +71,7 @@ export class History {
 
   /**
    * Reads the newest `contextMessages`, without orphan tool results in front and with the leading system message: one trip,
-   * two when that message lies further up.
+   * two when that message lies further up and was not read before.
    *
    * @throws MemoryAccessError when the conversation belongs to another user; MemoryError when it cannot be read
    */
@@ -104,12 +105,13 @@ export class History {
       emit('load_failed', { operation, ...errorFields(error) });
       throw error;
     }
-    markStored(this.messages, storeOf(provider), conversationId);
+    // our own providers have said so of what they returned
+    if (storeOf(provider) === provider) markStored(this.messages, provider, conversationId);
     emit('memory_loaded', { messages: this.messages.length, messageCount: this.#offset + this.messages.length, version: this.version });
   }
 
   async #window(conversation: ConversationMemory, limit: number, signal: AbortSignal | undefined): Promise<readonly Message[]> {
-    const { memory, conversationId } = this.#options;
+    const { memory } = this.#options;
     const given = conversation.messages;
     // a provider of one's own may ignore messageLimit
     const window = given.length > limit ? dropLeadingResults(given.slice(given.length - limit)) : dropLeadingResults(given);
@@ -117,11 +119,8 @@ export class History {
     this.#offset = total - window.length;
     if (this.#offset === 0) return window;
     let first = given.length === total ? given[0] : undefined;
-    if (!first && isFullProvider(memory.provider)) {
-      const page = await memory.provider.getMessages(conversationId, { limit: 1, ...(signal ? { signal } : {}) });
-      first = page.items[0]?.message;
-    }
-    if (first?.role !== 'system' && first?.role !== 'developer') return window;
+    if (!first && isFullProvider(memory.provider)) first = await leadOf(memory.provider, conversation, signal);
+    if (!first || !isInstruction(first)) return window;
     this.#offset -= 1;
     return [first, ...window];
   }
@@ -133,8 +132,9 @@ export class History {
    * @param next - new messages of the run
    */
   async repairTail(next: readonly Message[]): Promise<void> {
-    const all = [...this.messages, ...next];
     const last = this.messages.findLastIndex((message) => !isResult(message));
+    if (!this.messages[last]?.tool_calls?.length) return;
+    const all = [...this.messages, ...next];
     const open = pairCalls(all).open.filter(({ index }) => index === last);
     const synthetic = open.flatMap(({ index, call }) => {
       const lost = this.messages[index]?.tool_calls?.[call];

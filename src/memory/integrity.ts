@@ -106,6 +106,11 @@ interface Layout extends Pairing {
   readonly behind: readonly number[];
 }
 
+/** Whether a message has a part in tool calls; of most conversations none has. */
+function hasPart(message: unknown): boolean {
+  return !isObject(message) || message['tool_calls'] !== undefined || message['role'] === 'tool' || message['role'] === 'function';
+}
+
 /** Pairs what can be paired: damaged messages and calls take part as messages nothing belongs to. */
 function layOut(messages: readonly Message[]): Layout {
   const safe = messages.map((message: unknown, index): Message => {
@@ -189,6 +194,7 @@ export function verifyMessages(messages: readonly Message[]): Verification {
  * list that was given
  */
 export function repairMessages(messages: readonly Message[]): { messages: readonly Message[]; repairs: readonly Issue[] } {
+  if (!messages.some(hasPart)) return { messages, repairs: [] };
   const layout = layOut(messages);
   const found = pairIssues(layout);
   if (found.length === 0) return { messages, repairs: [] };

@@ -5,7 +5,7 @@
  * @module
  */
 import { internalsOf } from './internals.js';
-import type { Message } from './types.js';
+import type { ConversationMemory, Message } from './types.js';
 
 const origins = new WeakMap<Message, { readonly store: object; readonly conversationId: string }[]>();
 
@@ -29,4 +29,24 @@ export function markStored(messages: readonly Message[], store: object, conversa
 /** Whether this very object is known to be a message of that conversation. */
 export function isStored(message: Message, store: object, conversationId: string): boolean {
   return (origins.get(message) ?? []).some((o) => o.store === store && o.conversationId === conversationId);
+}
+
+/** Which life of a conversation a window was cut from, and where that begins: together they name its first message for good. */
+export interface Beginning {
+  readonly store: object;
+  readonly epoch: number;
+  /** Sequence of the first message. */
+  readonly first: number;
+}
+
+const beginnings = new WeakMap<ConversationMemory, Beginning>();
+
+/** Remembers where the conversation begins that a window was cut from. */
+export function markWindow(window: ConversationMemory, beginning: Beginning): void {
+  beginnings.set(window, beginning);
+}
+
+/** Where the conversation begins that a window was cut from; undefined for a whole one, and one that somebody else made. */
+export function beginningOf(window: ConversationMemory): Beginning | undefined {
+  return beginnings.get(window);
 }

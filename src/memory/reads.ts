@@ -7,7 +7,7 @@ import { DamagedError, decodeMessage, decodeMetadata } from './codec.js';
 import type { Header, Stored, Window } from './driver.js';
 import { MemoryStorageError } from './errors.js';
 import { resolveWindow } from './local.js';
-import { markStored } from './origin.js';
+import { markStored, markWindow } from './origin.js';
 import { type CallContext, describeCall } from './retry.js';
 import { unpackSegment } from './segment.js';
 import type { ConversationMemory, ConversationSnapshot, JsonValue, MemoryQuery, Message, Metadata } from './types.js';
@@ -98,7 +98,7 @@ export async function toConversation(stored: Stored, messageLimit: number | unde
   const { header } = stored;
   const numbered = await decodeMessages(stored, windowOf(messageLimit), call);
   const messages = numbered.map((n) => n.message);
-  return Object.freeze({
+  const conversation: ConversationMemory = Object.freeze({
     conversationId: header.id,
     ...(header.owner === undefined ? {} : { userId: header.owner }),
     messages: Object.freeze(messageLimit === undefined ? messages : dropLeadingResults(messages)),
@@ -109,6 +109,9 @@ export async function toConversation(stored: Stored, messageLimit: number | unde
     ...(header.expiresAt === undefined ? {} : { expiresAt: new Date(header.expiresAt) }),
     version: header.version,
   });
+  if (call.store && messages.length < conversation.messageCount)
+    markWindow(conversation, { store: call.store, epoch: header.epoch, first: header.first });
+  return conversation;
 }
 
 /** A whole conversation with its first sequence, for exact restores. @throws MemoryStorageError (`corrupt`) */

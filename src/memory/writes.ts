@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { QUEUE_BYTES, type QueuedWrite } from './coalesce.js';
 import { encodeMessage, encodeMetadata, weightOf } from './codec.js';
 import type { Body, RemoveOutcome, WriteOutcome, WriterMark } from './driver.js';
@@ -208,11 +208,14 @@ function sizeOf(messages: readonly Message[], bodies: readonly Body[], problems:
 const MAX_BYTES_PER_UNIT = 6;
 
 function operationOf(name: string, kind: string, bodies: readonly Body[], metadata: string | undefined): { hash: string; digest: string } {
-  const digest = createHash('sha256')
-    .update(kind)
-    .update(metadata ?? '');
-  for (const body of bodies) digest.update(`\n${body.text}`);
-  return { hash: createHash('sha256').update(name).digest('base64url').slice(0, 16), digest: digest.digest('base64url').slice(0, 16) };
+  let content = kind + (metadata ?? '');
+  for (const body of bodies) content += `\n${body.text}`;
+  return { hash: shortHash(name), digest: shortHash(content) };
+}
+
+/** 96 bits of SHA-256. In one call: a `Hash` object costs three times as much. */
+function shortHash(text: string): string {
+  return hash('sha256', text, 'base64url').slice(0, 16);
 }
 
 /** Seconds to whole milliseconds, at least one. */

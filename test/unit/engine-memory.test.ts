@@ -175,6 +175,37 @@ describe('a run with memory', () => {
     expect(finalState.stored?.count).toBe(finalState.messages.length);
   });
 
+  it('asks once whether a long conversation begins with a system message, and again when it begins anew', async () => {
+    const real = createInMemoryProvider();
+    let asked = 0;
+    const provider = new Proxy(real, {
+      get(target, key) {
+        if (key === 'getMessages') asked++;
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const many = Array.from({ length: 20 }, (_, i) => user(`${i}`));
+    const seen = async (): Promise<string[]> => {
+      asked = 0;
+      const config = remembering(provider, said('ok'), { memory: { contextMessages: 2 } });
+      output(await run(state([user('new')], {}), config));
+      return text(config.model.requests[0]?.messages ?? []).slice(1, -1);
+    };
+    unwrap(await real.storeMessages('c', many));
+    expect([await seen(), asked > 0]).toEqual([['user:18', 'user:19'], true]);
+    const [, before] = [await seen(), asked];
+    // the guard that looks which methods the provider has reads the property too
+    unwrap(await real.storeMessages('c', [{ role: 'system', content: 'rules' }, ...many]));
+    expect([await seen(), asked]).toEqual([['system:rules', 'user:18', 'user:19'], before + 1]);
+    await real.deleteConversation('c');
+    unwrap(await real.storeMessages('c', many));
+    expect([await seen(), asked]).toEqual([['user:18', 'user:19'], before + 1]);
+    unwrap(await real.storeMessages('c', [...many, ...many]));
+    expect([await seen(), asked]).toEqual([['user:18', 'user:19'], before + 1]);
+    expect([(await seen()).length, asked]).toEqual([2, before]);
+  });
+
   it('stores a system message of the state', async () => {
     const provider = createInMemoryProvider();
     await run(state([{ role: 'system', content: 'rules' }, user('a')], {}), remembering(provider, said('b')));
