@@ -106,7 +106,7 @@ export class History {
       throw error;
     }
     // our own providers have said so of what they returned
-    if (storeOf(provider) === provider) markStored(this.messages, provider, conversationId);
+    if (storeOf(provider) === provider) markStored(this.messages, { store: provider, conversationId });
     emit('memory_loaded', { messages: this.messages.length, messageCount: this.#offset + this.messages.length, version: this.version });
   }
 
@@ -246,7 +246,7 @@ export class History {
     this.#exists = true;
     // a duplicate answers the first receipt, which may be older than what was loaded
     this.version = isCount(version) ? Math.max(version, this.version ?? 0) : undefined;
-    markStored(messages, storeOf(memory.provider), conversationId);
+    markStored(messages, { store: storeOf(memory.provider), conversationId });
     messages.forEach((message, index) => {
       emit('message_stored', {
         role: message.role,

@@ -76,7 +76,8 @@ function validMark(state: RunState, conversationId: string): StoredMark | undefi
 export function newMessages(state: RunState, provider: object, conversationId: string): readonly Message[] {
   const counted = validMark(state, conversationId)?.count ?? 0;
   return state.messages.filter(
-    (message, index) => index >= counted && message[REPAIR_KEY] === undefined && !isStored(message, storeOf(provider), conversationId),
+    (message, index) =>
+      index >= counted && message[REPAIR_KEY] === undefined && !isStored(message, { store: storeOf(provider), conversationId }),
   );
 }
 

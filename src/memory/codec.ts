@@ -6,6 +6,7 @@
  */
 import { crc32 } from 'node:zlib';
 import type { Body } from './driver.js';
+import { markParsed, markStored, type Origin } from './origin.js';
 import type { Message, Metadata } from './types.js';
 
 /** Format mark of a body. */
@@ -76,26 +77,65 @@ export function weightOf(value: unknown): number {
   return weight;
 }
 
+/** Text whose checksum need not be looked at: a segment has one over all its bodies. Saves 0.7 µs for 400 bytes, as much as parsing them. */
+class TrustedBody implements Body {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get bytes(): number {
+    return Buffer.byteLength(this.text);
+  }
+}
+
+/** A body out of a piece whose own checksum was right. */
+export function trustedBody(text: string): Body {
+  return new TrustedBody(text);
+}
+
 /**
- * Decodes a body, deeply frozen. The result is kept on the `Body` object: a driver that holds on to it (in-memory) saves
- * the next reader the parsing.
+ * The JSON text in the text of a body.
  *
  * @throws DamagedError
  */
-export function decodeMessage(body: Body): Message {
-  if (body.value !== undefined) return body.value as Message;
-  const unwritten = MessageBody.messageOf(body);
-  if (unwritten) {
-    body.value = unwritten;
-    return unwritten;
-  }
-  const { text } = body;
+export function checkedJson(text: string): string {
   if (text[0] !== MARK) throw new DamagedError('unknown format mark');
   const json = text.slice(BODY_PREFIX);
-  if (text.slice(1, BODY_PREFIX) !== checksum(json)) throw new DamagedError('checksum does not match');
-  const message = freeze(parse(json)) as Message;
-  body.value = message;
-  return message;
+  if (checksumIn(text) !== crc32(json)) throw new DamagedError('checksum does not match');
+  return json;
+}
+
+/** The checksum in the text of a body; NaN when it is none. Digit by digit: writing the other one in base 36 costs half as much as making it. */
+function checksumIn(text: string): number {
+  let sum = 0;
+  for (let i = 1; i < BODY_PREFIX; i++) {
+    const code = text.charCodeAt(i);
+    const digit = code >= 48 && code <= 57 ? code - 48 : code >= 97 && code <= 122 ? code - 87 : Number.NaN;
+    sum = sum * 36 + digit;
+  }
+  return sum;
+}
+
+/**
+ * Decodes a body, deeply frozen. Of a body that the layer made, which the in-memory driver holds on to, the result is kept
+ * on it; elsewhere that would only cost.
+ *
+ * @param origin - where it was read, see {@link markStored}
+ * @throws DamagedError
+ */
+export function decodeMessage(body: Body, origin?: Origin): Message {
+  if (body.value !== undefined) return body.value as Message;
+  const made = MessageBody.messageOf(body);
+  if (made) {
+    if (origin) markStored([made], origin);
+    body.value = made;
+    return made;
+  }
+  const message = parse(body instanceof TrustedBody ? body.text.slice(BODY_PREFIX) : checkedJson(body.text)) as Message;
+  if (origin) markParsed(message, origin);
+  return freeze(message);
 }
 
 function parse(json: string): unknown {

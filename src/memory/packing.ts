@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { DamagedError } from './codec.js';
 import type { Core } from './core.js';
 import type { Extent } from './driver.js';
 import { MemoryError } from './errors.js';
@@ -58,7 +59,8 @@ export class Packer {
     } catch (error) {
       if (error instanceof MemoryError && error.code === 'closed') return;
       // the messages are as safe unpacked; the next write tries again
-      this.#core.emit({ type: 'pack_failed', conversationId: id, reason: error instanceof MemoryError ? error.code : 'internal' });
+      const reason = error instanceof MemoryError ? error.code : error instanceof DamagedError ? 'corrupt' : 'internal';
+      this.#core.emit({ type: 'pack_failed', conversationId: id, reason });
     }
   }
 }

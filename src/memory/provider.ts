@@ -250,8 +250,7 @@ class Provider implements MemoryProvider {
       const window = windowOf(limit);
       const stored = await readOne(this.#reader, call, conversationId, window, options?.signal);
       if (!stored) return Object.freeze([]);
-      const numbered = await decodeMessages(stored, window, call);
-      return Object.freeze(dropLeadingResults(numbered.map((n) => n.message)));
+      return Object.freeze(dropLeadingResults(await decodeMessages(stored, window, call)));
     });
   }
 
@@ -270,9 +269,9 @@ class Provider implements MemoryProvider {
       if (!stored) return Object.freeze({ items: Object.freeze([]), firstSeq: 1, nextSeq: 1, hasMore: false });
       const { first, next } = stored.header;
       const { from, to } = resolveWindow(stored.header, window);
-      const items = await decodeMessages(stored, window, call);
+      const messages = await decodeMessages(stored, window, call);
       return Object.freeze({
-        items: Object.freeze(items.map((item) => Object.freeze(item))),
+        items: Object.freeze(messages.map((message, i) => Object.freeze({ seq: from + i, message }))),
         firstSeq: first,
         nextSeq: next,
         hasMore: backward ? from > first : to < Math.min(next, before ?? next),

@@ -4,20 +4,14 @@
  * @module
  */
 import { DamagedError, decodeMessage, decodeMetadata } from './codec.js';
-import type { Header, Stored, Window } from './driver.js';
+import type { Body, Header, Stored, Window } from './driver.js';
 import { MemoryStorageError } from './errors.js';
 import { resolveWindow } from './local.js';
-import { markStored, markWindow } from './origin.js';
+import { markWindow } from './origin.js';
 import { type CallContext, describeCall } from './retry.js';
 import { unpackSegment } from './segment.js';
 import type { ConversationMemory, ConversationSnapshot, JsonValue, MemoryQuery, Message, Metadata } from './types.js';
 import { dropLeadingResults } from './window.js';
-
-/** A message with its sequence. */
-export interface Numbered {
-  readonly seq: number;
-  readonly message: Message;
-}
 
 /** The window of a `messageLimit`: absent = all, 0 = none. */
 export function windowOf(messageLimit: number | undefined): Window {
@@ -29,39 +23,35 @@ export function windowOf(messageLimit: number | undefined): Window {
  *
  * @param stored - what it answered
  * @param window - what it was asked for
+ * @returns the messages, from the first sequence that `resolveWindow` says, without gaps
  * @throws MemoryStorageError (`corrupt`) naming the conversation and the sequence
  */
-export async function decodeMessages(stored: Stored, window: Window, call: CallContext): Promise<Numbered[]> {
+export async function decodeMessages(stored: Stored, window: Window, call: CallContext): Promise<Message[]> {
   const { header } = stored;
   const { from, to } = resolveWindow(header, window);
-  const out: Numbered[] = [];
-  const decode = (seq: number, body: Stored['bodies'][number]['body']): void => {
-    if (seq < from || seq >= to) return;
-    if (seq !== from + out.length) throw damaged(call, header.id, from + out.length, 'it is missing');
-    try {
-      // what a driver kept decoded was marked when it was decoded
-      const fresh = body.value === undefined;
-      const message = decodeMessage(body);
-      if (fresh && call.store) markStored([message], call.store, header.id);
-      out.push({ seq, message });
-    } catch (error) {
-      if (error instanceof DamagedError) throw damaged(call, header.id, seq, error.message);
-      throw error;
+  const origin = call.store && { store: call.store, conversationId: header.id };
+  const out: Message[] = [];
+  let seq = from;
+  try {
+    for (const segment of stored.segments) {
+      seq = Math.max(segment.from, from);
+      const bodies = await unpackSegment(segment);
+      for (let i = 0; i < bodies.length; i++) take(segment.from + i, bodies[i] as Body);
     }
-  };
-  for (const segment of stored.segments) {
-    let bodies;
-    try {
-      bodies = await unpackSegment(segment);
-    } catch (error) {
-      if (error instanceof DamagedError) throw damaged(call, header.id, Math.max(segment.from, from), error.message);
-      throw error;
-    }
-    bodies.forEach((body, i) => decode(segment.from + i, body));
+    for (const { seq: at, body } of stored.bodies) take(at, body);
+  } catch (error) {
+    if (error instanceof DamagedError) throw damaged(call, header.id, seq, error.message);
+    throw error;
   }
-  for (const { seq, body } of stored.bodies) decode(seq, body);
   if (from + out.length < to) throw damaged(call, header.id, from + out.length, 'it is missing');
   return out;
+
+  function take(at: number, body: Body): void {
+    if (at < from || at >= to) return;
+    seq = from + out.length;
+    if (at !== seq) throw new DamagedError('it is missing');
+    out.push(decodeMessage(body, origin));
+  }
 }
 
 function damaged(call: CallContext, id: string, seq: number, reason: string): MemoryStorageError {
@@ -96,8 +86,7 @@ function metadataOf(header: Header, call: CallContext): Metadata {
  */
 export async function toConversation(stored: Stored, messageLimit: number | undefined, call: CallContext): Promise<ConversationMemory> {
   const { header } = stored;
-  const numbered = await decodeMessages(stored, windowOf(messageLimit), call);
-  const messages = numbered.map((n) => n.message);
+  const messages = await decodeMessages(stored, windowOf(messageLimit), call);
   const conversation: ConversationMemory = Object.freeze({
     conversationId: header.id,
     ...(header.owner === undefined ? {} : { userId: header.owner }),

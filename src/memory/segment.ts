@@ -6,7 +6,7 @@
  */
 import { crc32, deflateRaw, inflateRaw } from 'node:zlib';
 import { promisify } from 'node:util';
-import { DamagedError } from './codec.js';
+import { checkedJson, DamagedError, trustedBody } from './codec.js';
 import type { Body, Segment } from './driver.js';
 
 /** Messages in one segment: 128 bodies of 400 bytes are about 50 kB, where deflate has reached its ratio. */
@@ -42,11 +42,14 @@ export function segmentLength(bodies: readonly Body[]): number {
  * behind the mark stand 4 bytes of CRC-32. As text, each body is a line (JSON text has no line breaks, so SQL can cut it
  * too), and the CRC-32 is written in 7 digits of base 36.
  *
- * @param bodies - consecutive bodies
+ * @param bodies - consecutive bodies; each is checked, because nobody looks at its own checksum in the segment
  * @param form - what the driver stores
+ * @throws DamagedError
  */
 export async function packSegment(bodies: readonly Body[], form: 'deflate' | 'text'): Promise<Uint8Array | string> {
-  const plain = `${bodies.map((b) => b.text.length).join(' ')}\n${bodies.map((b) => b.text).join(form === 'text' ? '\n' : '')}`;
+  const texts = bodies.map((body) => body.text);
+  for (const text of texts) checkedJson(text);
+  const plain = `${texts.map((text) => text.length).join(' ')}\n${texts.join(form === 'text' ? '\n' : '')}`;
   if (form === 'text') return MARK_TEXT + crc32(plain).toString(36).padStart(7, '0') + plain;
   const packed = await deflate(plain);
   const out = Buffer.allocUnsafe(packed.length + 5);
@@ -74,7 +77,7 @@ export async function unpackSegment(segment: Segment): Promise<Body[]> {
   for (const length of lengths) {
     const text = plain.slice(at, at + length);
     at += length + between;
-    bodies.push({ text, bytes: Buffer.byteLength(text) });
+    bodies.push(trustedBody(text));
   }
   if (at - between !== plain.length) throw new DamagedError('segment has another length');
   return bodies;

@@ -55,6 +55,16 @@ describe('bodies', () => {
 });
 
 describe('segments', () => {
+  it.each(['deflate', 'text'] as const)(
+    'are not made of a damaged body, whose own checksum nobody would look at again (%s)',
+    async (form) => {
+      const { text } = encodeMessage({ role: 'user', content: 'The code is 1234.' });
+      const damaged = text.replace('1234', '1235');
+      await expect(packSegment([{ text: damaged, bytes: damaged.length }], form)).rejects.toThrow(DamagedError);
+      await expect(packSegment([{ text, bytes: text.length }], form)).resolves.toBeDefined();
+    },
+  );
+
   const bodies = Array.from({ length: 20 }, (_, i) => encodeMessage({ role: 'user', content: `message ${i} äöü 🎉` }));
 
   for (const form of ['deflate', 'text'] as const) {

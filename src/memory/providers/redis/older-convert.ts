@@ -244,9 +244,9 @@ async function compare(
     const { header } = stored;
     const times = source.createdAt === undefined || header.createdAt === snapshot.createdAt.getTime();
     if (header.first !== 1 || header.next <= messages.length || header.owner !== snapshot.userId || !times) return 'different';
-    const numbered = await decodeMessages(stored, window, call);
+    const found = await decodeMessages(stored, window, call);
     const same = messages.every((message, i) => {
-      const there = numbered[i]?.message;
+      const there = found[i];
       return there !== undefined && encodeMessage(there).text === encodeMessage(message).text;
     });
     if (!same) return 'different';
