@@ -18,6 +18,7 @@ const { values, positionals: asked } = parseArgs({
     size: { type: 'string' },
     repetitions: { type: 'string' },
     seconds: { type: 'string' },
+    bytes: { type: 'string' },
     fsync: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   },
@@ -43,11 +44,11 @@ const positive = (name) => {
   if (value !== undefined && !(Number.isSafeInteger(Number(value)) && Number(value) > 0)) fail(`--${name} is a whole number above 0.`);
   return value === undefined ? {} : { [name]: Number(value) };
 };
-const options = { ...positive('size'), ...positive('repetitions'), ...positive('seconds') };
+const options = { ...positive('size'), ...positive('repetitions'), ...positive('seconds'), ...positive('bytes') };
 const benchmarks = await Promise.all(names.map(async (name) => ({ name, ...(await import(fileOf(name).href)) })));
 
 if (values.help) {
-  console.log(`npm run bench -- [NAME…] [--provider NAME]… [--size N] [--repetitions N] [--seconds N] [--fsync]
+  console.log(`npm run bench -- [NAME…] [--provider NAME]… [--size N] [--repetitions N] [--seconds N] [--bytes N] [--fsync]
 
 Without a name: every benchmark that is not marked "by name only". Results: bench/results/NAME.json, and docs/performance.md with
 "npm run bench:report". Servers: those of JAF_TEST_POSTGRES_URL and JAF_TEST_REDIS_URL, or private ones.
@@ -56,6 +57,7 @@ Without a name: every benchmark that is not marked "by name only". Results: benc
   --size         the largest size, where a benchmark has sizes
   --repetitions  interleaved repetitions, at least 5
   --seconds      how long, where a benchmark runs for a time
+  --bytes        where a benchmark loads a store: stop when it has grown by so much
   --fsync        a private PostgreSQL waits for the disk at each commit
 `);
   for (const { name, title, providers, defaults, byName } of benchmarks) {
