@@ -37,14 +37,15 @@ const loadSupport = () => (loaded ??= support());
  *
  * @param {readonly ('postgres' | 'redis')[]} needed
  * @param {() => Promise<unknown>} work
- * @param {{ fsync?: boolean }} [settings] - `fsync`: whether a private PostgreSQL waits for the disk; default false, as in the tests
+ * @param {{ fsync?: boolean, postgres?: Record<string, string> }} [settings] - `fsync`: whether a private PostgreSQL waits for the
+ *   disk; default false, as in the tests; `postgres`: more of its settings
  */
-export async function withServers(needed, work, { fsync = false } = {}) {
+export async function withServers(needed, work, { fsync = false, postgres = {} } = {}) {
   const started = [];
   try {
     if (needed.includes('postgres') && !process.env.JAF_TEST_POSTGRES_URL) {
       const { startPostgres } = await loadSupport();
-      const server = await startPostgres(fsync ? { fsync: 'on' } : {});
+      const server = await startPostgres({ ...postgres, ...(fsync ? { fsync: 'on' } : {}) });
       started.push({ server, variable: 'JAF_TEST_POSTGRES_URL' });
       process.env.JAF_TEST_POSTGRES_URL = server.url;
     }
