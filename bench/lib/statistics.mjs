@@ -30,7 +30,7 @@ export function readable(value) {
   if (value === 0) return '0';
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   const shown = digits === 0 ? Number(value.toPrecision(3)) : value;
-  return shown.toLocaleString('en-US', { minimumFractionDigits: Math.min(digits, 3), maximumFractionDigits: Math.min(digits, 3) });
+  return shown.toLocaleString('en-US', { minimumFractionDigits: Math.min(digits, 6), maximumFractionDigits: Math.min(digits, 6) });
 }
 
 /** A median with its quartiles. */
