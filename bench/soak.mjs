@@ -44,7 +44,8 @@ function callsOf(provider) {
     const n = below(LONG);
     return { id: `long-${n}`, userId: userOf(n), maxMessages: KEPT };
   };
-  const append = async ({ id, ...options }) => unwrap(await provider.appendMessages(id, turnOf(), undefined, { ...options, createIfMissing: true }));
+  const append = async ({ id, ...options }) =>
+    unwrap(await provider.appendMessages(id, turnOf(), undefined, { ...options, createIfMissing: true }));
   return [
     ['append to a long one', 0.4, () => append(long())],
     ['append to a short one', 0.2, () => append(short())],
@@ -76,6 +77,17 @@ function drift(samples, figure) {
   return (slope(half.map((sample) => [sample.seconds, sample[figure]])) * (half.at(-1).seconds - half[0].seconds)) / median;
 }
 
+/** Makes a call and notes how long it took from when it was due, not from when there was time for it. */
+async function timed(call, due, latencies, errors) {
+  try {
+    await call();
+  } catch (error) {
+    const name = error.code ?? error.message;
+    errors.set(name, (errors.get(name) ?? 0) + 1);
+  }
+  latencies.push(performance.now() - due);
+}
+
 /** Runs it with one provider. */
 export async function run({ provider: name, seconds }) {
   await withBackend(name, async (backend) => {
@@ -97,7 +109,7 @@ export async function run({ provider: name, seconds }) {
     const lag = monitorEventLoopDelay({ resolution: 5 });
     const samples = [];
     const errors = new Map();
-    const underWay = new Set();
+    const underWay = new Set(); // of the sample
     const from = performance.now();
     for (let next = from; next - from < seconds * 1000; ) {
       const latencies = [];
@@ -109,18 +121,13 @@ export async function run({ provider: name, seconds }) {
         for (; due < should && due < (every * RATE[name]) / 1000; due++) {
           const [, , call] = pick();
           const at = begun + (due * 1000) / RATE[name];
-          const done = call()
-            .catch((error) => errors.set(error.code ?? error.message, (errors.get(error.code ?? error.message) ?? 0) + 1))
-            // from when it was due, not from when there was time for it
-            .then(() => {
-              latencies.push(performance.now() - at);
-              underWay.delete(done);
-            });
+          const done = timed(call, at, latencies, errors);
           underWay.add(done);
         }
         await sleep(1);
       }
       await Promise.all(underWay);
+      underWay.clear();
       lag.disable();
       const ms = performance.now() - begun;
       globalThis.gc();
@@ -186,7 +193,9 @@ export async function run({ provider: name, seconds }) {
     console.log(
       `over the second half: ${Object.entries(drifts)
         .map(([figure, value]) => `${figure} ${percent(value)}`)
-        .join(', ')}; stored ${readable(totalConversations)} conversations, ${readable(totalMessages)} messages; events ${JSON.stringify(run.events)}; errors ${JSON.stringify(run.errors)}`,
+        .join(
+          ', ',
+        )}; stored ${readable(totalConversations)} conversations, ${readable(totalMessages)} messages; events ${JSON.stringify(run.events)}; errors ${JSON.stringify(run.errors)}`,
     );
     for (const [figure, held] of Object.entries(verdict)) console.log(`${held ? '✓' : '✗'} ${figure}`);
     console.log(`→ ${writeResults(`soak-${name}`, run)}\n`);
