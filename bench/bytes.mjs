@@ -39,11 +39,14 @@ async function appendTo(provider, c) {
 
 /** Bytes that storing something takes, by backend: opens a store, lets it be written and closes it. */
 const MEASURES = {
-  async sqlite(_backend, open, writing) {
+  async sqlite({ DatabaseSync }, open, writing) {
     const store = await open();
     await writing(store);
     await store.close();
-    return statSync(store.path).size;
+    const db = new DatabaseSync(store.path);
+    const { bytes } = db.prepare('SELECT freelist_count * page_size AS bytes FROM pragma_freelist_count, pragma_page_size').get();
+    db.close();
+    return [statSync(store.path).size, bytes];
   },
   async redis({ admin }, open, writing) {
     const used = async () => Number(/used_memory:(\d+)/.exec(await admin.info('memory'))[1]);
@@ -103,12 +106,19 @@ export async function run({ provider }) {
           open: async () => ({
             work: async (one) => {
               const [conversations, messages] = SHAPES[one];
-              const bytes = await MEASURES[provider](
+              const measured = await MEASURES[provider](
                 backend,
                 () => open(options),
                 (store, vacuum) => write(store, conversations, messages, vacuum),
               );
-              return { value: bytes / conversations / messages, figures: { 'bytes a conversation': bytes / conversations } };
+              const [bytes, free] = [measured].flat();
+              return {
+                value: bytes / conversations / messages,
+                figures: {
+                  'bytes a conversation': bytes / conversations,
+                  ...(free === undefined ? {} : { 'of it free pages, bytes a message': free / conversations / messages }),
+                },
+              };
             },
             check: async () => undefined, // each writing counts what it stored
             close: async () => undefined,

@@ -85,11 +85,11 @@ const BARE = {
     },
   },
   sqlite: {
-    'bare .iterate()': ({ DatabaseSync }) => {
+    'bare .iterate()': ({ bareFile }) => {
       const cases = new Map();
       return {
         make: (one, size) => {
-          const db = new DatabaseSync(':memory:');
+          const db = bareFile();
           db.exec('CREATE TABLE m (id TEXT NOT NULL, n INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (id, n)) WITHOUT ROWID');
           cases.set(one, db);
           const insert = db.prepare('INSERT INTO m VALUES (?, ?, ?)');

@@ -90,7 +90,7 @@ export async function run({ provider, repetitions }) {
       name: 'inflight',
       title,
       provider,
-      what: 'turns',
+      what: 'turn',
       unit: UNITS.rate,
       ratio: 'speed',
       cases: [ALL],

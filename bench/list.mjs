@@ -33,7 +33,7 @@ async function fillWith(write, size) {
   let at = 2 * size;
   for (const id of newest) {
     await write(id, USER, ++at);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return newest.reverse();
 }
@@ -84,11 +84,11 @@ const BARE = {
       close: async () => cases.clear(),
     };
   },
-  sqlite: ({ DatabaseSync }) => {
+  sqlite: ({ bareFile }) => {
     const cases = new Map();
     return {
       make: async (one, size) => {
-        const db = new DatabaseSync(':memory:');
+        const db = bareFile();
         db.exec(
           'CREATE TABLE c (id TEXT PRIMARY KEY, owner TEXT, at INTEGER, messages INTEGER, metadata TEXT); CREATE INDEX i ON c (owner, at, id)',
         );
@@ -197,7 +197,8 @@ export async function run({ provider, size, repetitions }) {
             },
             check: async (one) => {
               const found = await store.list(one);
-              if (found.join() !== newest.get(one).join()) throw new Error(`${name}, ${one}: listed ${found.join()}`);
+              if (found.join() !== newest.get(one).join())
+                throw new Error(`${name}, ${one}: listed ${found.join()} and not ${newest.get(one).join()}`);
               const held = await store.held(one);
               if (held !== sizeOf(one)) throw new Error(`${name}, ${one}: the user has ${held} conversations`);
             },

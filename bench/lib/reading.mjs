@@ -1,5 +1,5 @@
 // Reads of one conversation, compared: what `recent` and `whole` have in common.
-import { compare, UNITS } from './compare.mjs';
+import { compare } from './compare.mjs';
 import { withBackend } from './backends.mjs';
 import { count, expectHeld, expectNewest, fill } from './workloads.mjs';
 

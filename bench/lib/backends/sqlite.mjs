@@ -30,6 +30,12 @@ export async function openSqlite() {
     provider: 'sqlite',
     versions: { SQLite: version },
     DatabaseSync,
+    /** A database in a file of its own, set up as the bare stores are. */
+    bareFile: () => {
+      const db = new DatabaseSync(file());
+      db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+      return db;
+    },
     jaf: { 'jaf (normal)': provided('normal'), 'jaf (full)': provided('full') },
     bare: {
       'bare INSERT (normal)': () => bareTable(DatabaseSync, file(), 'NORMAL'),
