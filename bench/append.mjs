@@ -1,87 +1,85 @@
-// npm run bench -- append: does appending a turn cost the same however long the conversation is?
-// A turn = 2 messages of about 400 bytes, appended one after the other to a conversation that holds N messages, through the
-// public methods with every guarantee on. Beside it the least each store could do: Map + push, and a bare prepared INSERT of
-// two rows in one transaction. The sizes are interleaved within each repetition; printed are medians and their spread.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInMemoryProvider, createSqliteProvider, unwrap } from 'jaf/memory';
-import { turnOf } from './turns.mjs';
+// Appending turns one after the other to conversations that hold N messages: how far from the bare client, and is it flat in N?
+import { compare, UNITS } from './lib/compare.mjs';
+import { openPgbench, openRedisBenchmark } from './lib/generators.mjs';
+import { PROVIDERS, withBackend } from './lib/backends.mjs';
+import { Conversations, count } from './lib/workloads.mjs';
 
-const SIZES = [10, 1_000, 100_000];
-const REPETITIONS = 12;
-const TURNS = 200;
+export const title = 'append a turn (2 messages of about 400 bytes) to a conversation of N messages, one after the other';
+export const providers = PROVIDERS;
 
-const rotated = (list, by) => [...list.slice(by % list.length), ...list.slice(0, by % list.length)];
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+/** The document layout writes the whole document again with each turn: it is for short conversations. */
+const DOCUMENT_LIMIT = 1000;
+const SIZES = [10, 1000, 100_000];
 
-const folder = mkdtempSync(join(tmpdir(), 'jaf-bench-'));
-const { openBareSqlite } = await import('./bare-sqlite.mjs');
+/** Turns in a sample, and its slices. */
+const TURNS = { memory: 4000, sqlite: 250, redis: 250, postgres: 200 };
+const SLICES = 5;
 
-async function contenders() {
-  const memory = createInMemoryProvider({ maxMessages: 10_000_000 });
-  const sqlite = await createSqliteProvider({ path: join(folder, 'jaf.db'), sweep: false });
-  const map = new Map(SIZES.map((size) => [`c${size}`, []]));
-  const bare = await openBareSqlite(join(folder, 'bare.db'));
-  const provided = (provider) => ({
-    append: async (id, messages) => unwrap(await provider.appendMessages(id, messages, undefined, { createIfMissing: true })),
-    close: () => provider.close(),
-  });
+const FLAT = { max: 1.2 };
+const GOALS = {
+  jaf: { goal: { max: 4 }, against: { 'bare Map': {} }, flat: FLAT },
+  'jaf (normal)': { against: { 'bare INSERT (normal)': { min: 0.5 } }, flat: FLAT },
+  'jaf (full)': { against: { 'bare INSERT (full)': { min: 0.5 } }, flat: FLAT },
+  'jaf (own client)': { against: { 'bare node-redis': { min: 0.75 } }, flat: FLAT },
+  'jaf (ioredis client)': { against: { 'bare ioredis': { min: 0.75 } }, flat: FLAT },
+  'jaf (rows)': { against: { 'bare pg': { min: 0.65 } }, flat: FLAT },
+  'jaf (document)': { against: { 'bare pg': {} } },
+};
+
+/** A store that appends turns to conversations of each size. */
+function appending(name, open, operations) {
   return {
-    'in-memory': provided(memory),
-    'Map + push': {
-      append: async (id, messages) => map.get(id).push(...messages.map((m) => JSON.stringify(m))),
-      close: async () => map.clear(),
-    },
-    'sqlite (normal)': provided(sqlite),
-    'bare INSERT': {
-      append: async (id, messages) =>
-        bare.insert(
-          id,
-          messages.map((m) => JSON.stringify(m)),
-        ),
-      close: async () => bare.close(),
+    name,
+    ...GOALS[name],
+    operations,
+    cases: (one) => name !== 'jaf (document)' || sizeOf(one) <= DOCUMENT_LIMIT,
+    open: async () => {
+      const store = await open();
+      const cases = new Map();
+      return {
+        fill: async (one, turns) => {
+          cases.set(one, new Conversations(store, one, sizeOf(one)));
+          await cases.get(one).fill(turns);
+        },
+        prepare: (one, turns) => cases.get(one).prepare(turns),
+        work: (one) => cases.get(one).append(),
+        check: (one, turns) => cases.get(one).check(turns),
+        close: () => store.close(),
+      };
     },
   };
 }
 
-const all = await contenders();
-const times = {};
-for (const [name, contender] of Object.entries(all)) {
-  times[name] = Object.fromEntries(SIZES.map((size) => [size, []]));
-  for (const size of SIZES) {
-    for (let held = 0; held < size; held += 1000)
-      await contender.append(`c${size}`, Array.from({ length: Math.min(1000, size - held) / 2 }, turnOf).flat());
-  }
-}
-for (let repetition = 0; repetition < REPETITIONS; repetition++) {
-  // each repetition begins elsewhere, so that no size and no store is always the one on cold caches
-  for (const size of rotated(SIZES, repetition)) {
-    for (const [name, contender] of rotated(Object.entries(all), repetition)) {
-      const turns = Array.from({ length: TURNS }, turnOf);
-      const started = performance.now();
-      for (const messages of turns) await contender.append(`c${size}`, messages);
-      times[name][size].push(((performance.now() - started) * 1000) / TURNS);
-    }
-  }
-}
-for (const contender of Object.values(all)) await contender.close();
-rmSync(folder, { recursive: true, force: true });
+const nameOf = (size) => `N = ${count(size)}`;
+const sizeOf = (name) => Number(name.slice(4).replaceAll(',', ''));
 
-console.log(
-  `node ${process.version}, load ${loadavg()[0].toFixed(1)}, ${REPETITIONS} repetitions of ${TURNS} turns; microseconds a turn: median (fastest–slowest)`,
-);
-console.table(
-  Object.fromEntries(
-    Object.entries(times).map(([name, bySize]) => [
-      name,
-      Object.fromEntries([
-        ...SIZES.map((size) => [
-          `N=${size}`,
-          `${median(bySize[size]).toFixed(1)} (${Math.min(...bySize[size]).toFixed(1)}–${Math.max(...bySize[size]).toFixed(1)})`,
-        ]),
-        ['100,000 against 10', `${(median(bySize[100_000]) / median(bySize[10])).toFixed(2)} ×`],
-      ]),
-    ]),
-  ),
-);
+/** Runs it with one provider. */
+export async function run({ provider, size, repetitions }) {
+  await withBackend(provider, async (backend) => {
+    const turns = TURNS[provider];
+    const stores = Object.entries({ ...backend.jaf, ...backend.bare }).filter(([name]) => name !== 'bare pg Pool of 10');
+    const contenders = stores.map(([name, open]) => appending(name, open, name === 'jaf (document)' ? turns / 10 : turns));
+    // a list or table that is as long does not slow them down: they run beside the first size
+    const micros = (rate) => 1e6 / rate;
+    const generator = { operations: turns * 4, whole: true, cases: (one) => one === nameOf(SIZES[0]) };
+    if (provider === 'postgres') contenders.push({ ...generator, name: 'pgbench, 1 client', open: () => openPgbench(backend, 1, micros) });
+    if (provider === 'redis')
+      contenders.push({ ...generator, name: 'redis-benchmark, 1 client', open: () => openRedisBenchmark(backend, 1, micros) });
+    await compare({
+      name: 'append',
+      title,
+      provider,
+      what: 'turn',
+      unit: UNITS.micros,
+      ratio: 'speed',
+      cases: [...SIZES.filter((one) => one < size), size].map(nameOf),
+      contenders,
+      settle: backend.settle,
+      slices: SLICES,
+      repetitions,
+      servers: backend.versions,
+    });
+  });
+}
+
+export const defaults = { size: 100_000 };

@@ -1,69 +1,81 @@
-// npm run bench -- postgres-partitions: what hash partitions cost. The same calls on a store as the provider makes it and on
-// one with 16 partitions, turn about. Needs JAF_TEST_POSTGRES_URL, a server where schemas may be made; they are dropped.
+// What hash partitions cost: the same calls on a store as the provider makes it and on one with 16 partitions.
 import { execFileSync } from 'node:child_process';
-import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { createPostgresProvider, unwrap } from 'jaf/memory';
-import pg from 'pg';
-import { turnOf } from './turns.mjs';
+import { createPostgresProvider } from 'jaf/memory';
+import { withBackend } from './lib/backends.mjs';
+import { jafStore } from './lib/backends/jaf.mjs';
+import { compare, UNITS } from './lib/compare.mjs';
+import { turnOf } from './lib/turns.mjs';
+
+export const title = 'calls on a store with 16 hash partitions against one table';
+export const providers = ['postgres'];
 
 const CONVERSATIONS = 200;
-const REPETITIONS = 9;
-const CALLS = 200;
-const url = process.env.JAF_TEST_POSTGRES_URL;
-if (!url) {
-  console.error('Set JAF_TEST_POSTGRES_URL to a server this benchmark may use.');
-  process.exit(2);
-}
-const schema = `jaf_bench_${process.pid}`;
-const admin = new pg.Client({ connectionString: url });
-await admin.connect();
-await admin.query(`CREATE SCHEMA ${schema}`);
-const cli = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
-await admin.query(
-  execFileSync(process.execPath, [cli, 'schema', '--schema', schema, '--table', 'cut', '--partitions', '16'], { encoding: 'utf8' }),
-);
-
-const open = (tableName) => createPostgresProvider({ connectionString: url, schema, tableName, sweep: false });
-const stores = { 'one table': await open('whole'), '16 partitions': await open('cut') };
-for (const store of Object.values(stores)) {
-  for (let n = 0; n < 20; n++) {
-    const writes = Array.from({ length: CONVERSATIONS }, (_, c) =>
-      store.appendMessages(`c${c}`, turnOf(), undefined, { createIfMissing: true, userId: `u${c % 20}` }),
-    );
-    for (const result of await Promise.all(writes)) unwrap(result);
-  }
-}
-await admin.query(`VACUUM ANALYZE`);
-const calls = {
-  'append a turn': (store, n) => store.appendMessages(`c${n % CONVERSATIONS}`, turnOf()).then(unwrap),
-  'newest 20 messages': (store, n) => store.getRecentMessages(`c${n % CONVERSATIONS}`, 20),
-  'a user’s newest 10 headers': (store, n) => store.findConversations({ userId: `u${n % 20}`, limit: 10, messageLimit: 0 }),
+const HELD = 40;
+const CALLS = 100;
+const CASES = {
+  'append a turn': (store, n) => store.append(`c${n % CONVERSATIONS}`, turnOf()),
+  'newest 20 messages': async (store, n) => expectLength(20, await store.recent(`c${n % CONVERSATIONS}`, 20)),
+  'a user’s newest 10 headers': async (store, n) =>
+    expectLength(10, await store.provider.findConversations({ userId: `u${n % 20}`, limit: 10, messageLimit: 0 })),
 };
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
-const times = Object.fromEntries(
-  Object.keys(calls).map((call) => [call, Object.fromEntries(Object.keys(stores).map((store) => [store, []]))]),
-);
-for (let repetition = 0; repetition < REPETITIONS; repetition++) {
-  const order = repetition % 2 === 0 ? Object.entries(stores) : Object.entries(stores).reverse();
-  for (const [call, work] of Object.entries(calls)) {
-    for (const [name, store] of order) {
-      const started = performance.now();
-      for (let n = 0; n < CALLS; n++) await work(store, n);
-      times[call][name].push((performance.now() - started) / CALLS);
-    }
-  }
+
+function expectLength(expected, list) {
+  if (list.length !== expected) throw new Error(`read ${list.length} of ${expected}`);
 }
-for (const store of Object.values(stores)) await store.close();
-const [{ version }] = (await admin.query(`SELECT current_setting('server_version') AS version`)).rows;
-await admin.query(`SET client_min_messages = warning; DROP SCHEMA ${schema} CASCADE`);
-await admin.end();
-console.log(
-  `PostgreSQL ${version}, node ${process.version}, load ${loadavg()[0].toFixed(1)}; milliseconds a call, medians of ${REPETITIONS}`,
-);
-console.table(
-  Object.entries(times).map(([call, byStore]) => {
-    const [whole, cut] = Object.values(byStore).map(median);
-    return { call, 'one table': whole.toFixed(2), '16 partitions': cut.toFixed(2), ratio: (cut / whole).toFixed(2) };
-  }),
-);
+
+/** Runs it. */
+export async function run({ provider, repetitions }) {
+  await withBackend(provider, async (backend) => {
+    const { url, schema, admin } = backend;
+    const cli = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+    const sql = execFileSync(process.execPath, [cli, 'schema', '--schema', schema, '--table', 'cut', '--partitions', '16'], {
+      encoding: 'utf8',
+    });
+    await admin.query(sql);
+    const stores = { 'one table': 'whole', '16 partitions': 'cut' };
+    await compare({
+      name: 'postgres-partitions',
+      title,
+      provider,
+      what: 'call',
+      unit: UNITS.micros,
+      ratio: 'cost',
+      cases: Object.keys(CASES),
+      contenders: Object.entries(stores).map(([name, tableName]) => ({
+        name,
+        ...(name === 'one table' ? {} : { against: { 'one table': {} } }),
+        operations: CALLS,
+        open: async () => {
+          const store = jafStore(await createPostgresProvider({ connectionString: url, schema, tableName, sweep: false }));
+          let filled = false;
+          let calls = 0;
+          return {
+            fill: async () => {
+              if (filled) return;
+              filled = true;
+              for (let n = 0; n < HELD; n += 2) {
+                const writes = Array.from({ length: CONVERSATIONS }, (_, c) => store.fill(`c${c}`, turnOf(), { userId: `u${c % 20}` }));
+                await Promise.all(writes);
+              }
+            },
+            work: async (one, operations) => {
+              for (let n = 0; n < operations; n++) await CASES[one](store, calls++);
+            },
+            check: async (one, operations) => {
+              if (one !== 'append a turn') return;
+              const { totalMessages } = await store.provider.getStats();
+              const expected = CONVERSATIONS * HELD + 2 * operations;
+              if (totalMessages !== expected) throw new Error(`${name} holds ${totalMessages} messages of ${expected}`);
+            },
+            close: () => store.close(),
+          };
+        },
+      })),
+      settle: backend.settle,
+      slices: 5,
+      repetitions,
+      servers: backend.versions,
+    });
+  });
+}

@@ -1,4 +1,4 @@
-// npm run bench -- redis-durability: what does a crash take of what was acknowledged?
+// What does a crash take of what was acknowledged?
 // For each setting of the server: three seconds of appends by eight conversations, then SIGKILL of the server (of the primary,
 // where there is a replica), then a start on its files (or the promotion of the replica). Printed is how many acknowledged
 // messages are gone, worst of several rounds. A killed process leaves to the system what it has written, so this is the crash
@@ -11,6 +11,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRedisProvider } from 'jaf/memory';
 import { createClient } from 'redis';
+
+export const title = 'what a crash of Redis takes of what was acknowledged, by the setting of the server';
+export const byName = true;
 
 const ROUNDS = Number(process.env.JAF_BENCH_ROUNDS ?? 3);
 const LOAD_MS = 3000;
@@ -126,12 +129,15 @@ async function round({ args, replica, waitReplicas }) {
   }
 }
 
-console.log(`| setting | acknowledged | lost (worst of ${ROUNDS}) |\n|---|---|---|`);
-for (const setting of SETTINGS) {
-  let worst = { total: 0, lost: -1 };
-  for (let n = 0; n < ROUNDS; n++) {
-    const outcome = await round(setting);
-    if (outcome.lost > worst.lost) worst = outcome;
+/** Runs it. */
+export async function run() {
+  console.log(`| setting | acknowledged | lost (worst of ${ROUNDS}) |\n|---|---|---|`);
+  for (const setting of SETTINGS) {
+    let worst = { total: 0, lost: -1 };
+    for (let n = 0; n < ROUNDS; n++) {
+      const outcome = await round(setting);
+      if (outcome.lost > worst.lost) worst = outcome;
+    }
+    console.log(`| ${setting.name} | ${worst.total} | ${worst.lost} |`);
   }
-  console.log(`| ${setting.name} | ${worst.total} | ${worst.lost} |`);
 }

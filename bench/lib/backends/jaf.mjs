@@ -1,0 +1,26 @@
+// A jaf provider as a store under test: its public methods, with every guarantee on.
+import { unwrap } from 'jaf/memory';
+
+/** Conversations longer than this are counted by their header; shorter ones by what a whole read returns. */
+const COUNTED_BY_READING = 20_000;
+
+/** Wraps a provider; `done` comes after it is closed. */
+export function jafStore(provider, done) {
+  return {
+    provider,
+    fill: async (id, messages, { userId } = {}) => {
+      unwrap(await provider.appendMessages(id, messages, undefined, { createIfMissing: true, userId }));
+    },
+    append: async (id, turn) => unwrap(await provider.appendMessages(id, turn)),
+    recent: (id, limit) => provider.getRecentMessages(id, limit),
+    whole: async (id) => (await provider.getConversation(id)).messages,
+    count: async (id) => {
+      const { messageCount } = await provider.getConversation(id, { messageLimit: 0 });
+      return messageCount > COUNTED_BY_READING ? messageCount : (await provider.getConversation(id)).messages.length;
+    },
+    close: async () => {
+      await provider.close();
+      await done?.();
+    },
+  };
+}
