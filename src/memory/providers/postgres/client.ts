@@ -5,7 +5,10 @@
  */
 import type { Trip } from '../../driver.js';
 import type { PgLike } from '../../types.js';
+import { Alarms } from './alarms.js';
 import { isSane, NotConnectedError, PoolBusyError, statesOf, TripTimeoutError } from './failures.js';
+import { Kept } from './kept.js';
+import { LeanQuery } from './lean.js';
 import type { Hosts } from './pool.js';
 import type { Row } from './records.js';
 import type { Statement } from './statements.js';
@@ -13,6 +16,8 @@ import type { Statement } from './statements.js';
 /** What is used of a client that was checked out of a pool. */
 export interface Checked extends PgLike {
   release(error?: Error | boolean): void;
+  ref?(): void;
+  unref?(): void;
   on?(event: 'error', listener: () => void): unknown;
   removeListener?(event: 'error', listener: () => void): unknown;
 }
@@ -61,6 +66,17 @@ function rowsOf(result: unknown): readonly Row[] {
   return Array.isArray(result) ? [] : ((result as { rows: Row[] }).rows ?? []);
 }
 
+/** What is done with a connection; it says once how it ended. */
+type Work<T> = (client: Checked, done: (failed: boolean, value: unknown) => void) => void;
+
+function awaited<T>(work: (client: Checked) => Promise<T>): Work<T> {
+  return (client, done) =>
+    void work(client).then(
+      (value) => done(false, value),
+      (error: unknown) => done(true, error),
+    );
+}
+
 /** What is known of a pool of our own. */
 interface Own {
   /** Connections to keep open. */
@@ -68,6 +84,8 @@ interface Own {
   /** The same pool without limits sent at the start. */
   readonly without: () => PoolLike;
   readonly hosts: Hosts;
+  /** Uses after which a connection is replaced. */
+  readonly maxUses: number;
 }
 
 /**
@@ -79,6 +97,9 @@ export class PooledConnections implements Connections {
   #pool: PoolLike;
   readonly #own: Own | undefined;
   readonly #prepared: boolean;
+  readonly #kept: Kept | undefined;
+  readonly #alarms = new Alarms();
+  #closed = false;
 
   /**
    * @param pool - a pool
@@ -89,6 +110,7 @@ export class PooledConnections implements Connections {
     this.#pool = pool;
     this.#prepared = prepared;
     this.#own = own;
+    this.#kept = own && new Kept(own.maxUses);
     this.#hear(pool);
   }
 
@@ -140,9 +162,13 @@ export class PooledConnections implements Connections {
   }
 
   #giveBack(client: Checked, sane: boolean): void {
-    client.release(!sane);
-    // the pool listens again; what is dropped may still fail
-    if (sane) client.removeListener?.('error', ignore);
+    const kept = this.#kept;
+    const good = sane && (kept?.used(client) ?? true);
+    // what is dropped may still fail; of the others the pool hears, or who keeps them
+    if (good) client.removeListener?.('error', ignore);
+    // who waits for a connection waits at the pool
+    if (good && kept && !this.#closed && (this.#pool.waitingCount ?? 1) === 0) kept.keep(client);
+    else client.release(!good);
   }
 
   /** Why there was no connection in time: waiting behind others, or for a server that does not answer. */
@@ -174,76 +200,110 @@ export class PooledConnections implements Connections {
   }
 
   /** @throws NotConnectedError, PoolBusyError: nothing was sent; TripTimeoutError: it may have been carried out */
-  #use<T>(work: (client: Checked) => Promise<T>, trip: Trip): Promise<T> {
+  #use<T>(work: Work<T>, trip: Trip): Promise<T> {
+    const kept = this.#kept?.take();
+    if (kept) return this.#useNow(kept, work, trip);
     return new Promise((resolve, reject) => {
       const end = performance.now() + trip.timeout;
-      let client: Checked | undefined;
+      // a little early: who is still without a connection knows that nothing was sent, and should be able to say so
+      const timer = setTimeout(() => settle(() => reject(this.#late())), trip.timeout - Math.min(50, trip.timeout * 0.05));
       let over = false;
-      // what fails afterwards fails for nobody
-      const finish = (settle: () => void, sane: boolean): void => {
+      const settle = (how: () => void): void => {
         if (over) return;
         over = true;
         clearTimeout(timer);
-        // a statement without an answer, or a transaction without an end, goes with its connection
-        if (client) this.#giveBack(client, sane);
-        settle();
+        how();
       };
-      const ring = (): void => {
-        if (!client) return finish(() => reject(this.#late()), true);
-        const left = end - performance.now();
-        if (left >= 1) timer = setTimeout(ring, left);
-        else finish(() => reject(new TripTimeoutError()), false);
-      };
-      // first a little early: who is still without a connection knows that nothing was sent, and should be able to say so
-      let timer = setTimeout(ring, trip.timeout - Math.min(50, trip.timeout * 0.05));
       this.#acquire(
-        (got) => {
-          if (over) return this.#giveBack(got, true);
-          client = got;
-          const started = work(got);
-          started.then(
-            () => finish(() => resolve(started), true),
-            (error: unknown) => finish(() => resolve(started), isSane(error)),
-          );
+        (client) => {
+          if (over) this.#giveBack(client, true);
+          else settle(() => resolve(this.#useNow(client, work, { timeout: Math.max(1, end - performance.now()) })));
         },
-        (error) => finish(() => reject(new NotConnectedError(error)), true),
+        (error) => settle(() => reject(new NotConnectedError(error))),
         () => !over,
       );
     });
   }
 
-  async run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
-    const config = this.#prepared ? { ...statement, values: values as unknown[] } : { text: statement.text, values: values as unknown[] };
-    return rowsOf(await this.#use((client) => client.query(config), trip));
+  /** With a connection. */
+  #useNow<T>(client: Checked, work: Work<T>, trip: Trip): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const alarm = this.#alarms.start(trip.timeout, () => {
+        over = true;
+        // a statement without an answer, or a transaction without an end, goes with its connection
+        this.#giveBack(client, false);
+        reject(new TripTimeoutError());
+      });
+      const done = (failed: boolean, value: unknown): void => {
+        // what fails afterwards fails for nobody
+        if (over) return;
+        over = true;
+        this.#alarms.stop(alarm);
+        this.#giveBack(client, !failed || isSane(value));
+        if (failed) reject(value as Error);
+        else resolve(value as T);
+      };
+      try {
+        work(client, done);
+      } catch (error) {
+        done(true, error);
+      }
+    });
+  }
+
+  run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
+    const { row } = statement;
+    if (row && this.#prepared && this.#own) {
+      const lean = { ...statement, row };
+      return this.#use((client, done) => {
+        const query = new LeanQuery(lean, values as readonly (string | null)[], (error, rows) => done(error != null, error ?? rows));
+        void (client.query as (query: object) => unknown)(query);
+      }, trip);
+    }
+    const { name, text } = statement;
+    const config = this.#prepared ? { name, text, values: values as unknown[] } : { text, values: values as unknown[] };
+    return this.#use(
+      awaited((client) => client.query(config)),
+      trip,
+    ).then(rowsOf);
   }
 
   async script(text: string, trip: Trip): Promise<void> {
-    await this.#use((client) => client.query({ text }), trip);
+    await this.#use(
+      awaited((client) => client.query({ text })),
+      trip,
+    );
   }
 
   session<T>(work: (query: Session) => Promise<T>, trip: Trip): Promise<T> {
-    return this.#use(async (client) => {
-      const query: Session = async (text, values) =>
-        rowsOf(await client.query(values === undefined ? { text } : { text, values: values as unknown[] }));
-      try {
-        return await work(query);
-      } catch (error) {
-        if (isSane(error)) await query('ROLLBACK');
-        throw error;
-      }
-    }, trip);
+    return this.#use(
+      awaited(async (client) => {
+        const query: Session = async (text, values) =>
+          rowsOf(await client.query(values === undefined ? { text } : { text, values: values as unknown[] }));
+        try {
+          return await work(query);
+        } catch (error) {
+          if (isSane(error)) await query('ROLLBACK');
+          throw error;
+        }
+      }),
+      trip,
+    );
   }
 
   metrics(): { activeConnections: number; idleConnections?: number; waiting?: number } {
     const { totalCount, idleCount, waitingCount } = this.#pool;
     return {
       activeConnections: totalCount,
-      ...(idleCount === undefined ? {} : { idleConnections: idleCount }),
+      ...(idleCount === undefined ? {} : { idleConnections: idleCount + (this.#kept?.count ?? 0) }),
       ...(waitingCount === undefined ? {} : { waiting: waitingCount }),
     };
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#kept?.clear();
     if (this.#own) await this.#pool.end();
     else this.#pool.removeListener?.('error', ignore);
   }
@@ -271,7 +331,9 @@ export class BorrowedConnection implements Connections {
 
   run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]> {
     return this.#query(
-      this.#prepared ? { ...statement, values: values as unknown[] } : { text: statement.text, values: values as unknown[] },
+      this.#prepared
+        ? { name: statement.name, text: statement.text, values: values as unknown[] }
+        : { text: statement.text, values: values as unknown[] },
     );
   }
 

@@ -180,6 +180,7 @@ export async function ownPool(config: PostgresConfig, deadline: number, prepared
   // a host that takes no connection must leave time for the others
   const attempt = Math.max(1, Math.min(patience ?? deadline, Math.floor(deadline / hosts.count)));
   const ssl = await tlsOf(config, target.files);
+  const maxUses = config.poolMaxQueries ?? USES;
   const make = (limits: boolean): PoolLike =>
     new Pool({
       ...(limits ? { statement_timeout: deadline, idle_in_transaction_session_timeout: 60_000 } : {}),
@@ -193,7 +194,7 @@ export async function ownPool(config: PostgresConfig, deadline: number, prepared
       Client: hosts.clientClass(Client, attempt),
       max: config.poolMaxSize ?? config.maxConnections ?? POOL,
       min: config.poolMinSize ?? 0,
-      maxUses: config.poolMaxQueries ?? USES,
+      maxUses,
       idleTimeoutMillis: (config.poolMaxInactiveConnectionLifetime ?? IDLE_S) * 1000,
       // a program that is done ends, as with any other provider
       allowExitOnIdle: true,
@@ -201,5 +202,5 @@ export async function ownPool(config: PostgresConfig, deadline: number, prepared
       keepAlive: true,
     });
   // a pooler in front of the server, which is why statements are not prepared, may refuse limits at the start
-  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false), hosts });
+  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false), hosts, maxUses });
 }

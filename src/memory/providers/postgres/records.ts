@@ -50,17 +50,13 @@ export function itemOf(write: Write, n: number): object {
   };
 }
 
-/** The parameters of sql/append.sql. */
-export function appendOf(write: Write): readonly unknown[] {
-  const texts: string[] = [];
-  let size = 0;
-  for (const { text, bytes } of write.bodies) {
-    texts.push(text);
-    size += bytes;
-  }
-  const { id, now, writer, scoped, owner, trace, defaultTtl, maxMessages, ownerHash } = write;
-  const values = [id, now, writer.id, writer.counter, scoped, owner, trace, defaultTtl, maxMessages, texts, texts.length, size];
-  return ownerHash === undefined ? values : [...values, ownerHash];
+/**
+ * An array as PostgreSQL writes it, of texts. Clients do the same with arrays, and more slowly.
+ *
+ * @param texts - absent ones are NULL
+ */
+export function arrayText(texts: readonly (string | undefined)[]): string {
+  return `{${texts.map((text) => (text === undefined ? 'NULL' : `"${text.replaceAll(/["\\]/g, '\\$&')}"`)).join(',')}}`;
 }
 
 /** The item of sql/remove.sql. */
@@ -94,9 +90,12 @@ export function outcomeOf(row: Row): WriteOutcome | { readonly kind: 'full' } {
   }
 }
 
-/** The outcome the one row of sql/append.sql stands for. */
+/** The outcome a row of sql/append.sql stands for. */
 export function appendedOf(row: Row): WriteOutcome {
-  return { kind: 'ok', receipt: receiptOf(row), extent: extentOf(row), trimmed: 0 };
+  const [version = 0, messageCount = 0, created, epoch = 0, first = 0, next = 0, packedTo = 0] = textOf(row['answer'])
+    .split(' ')
+    .map(Number);
+  return { kind: 'ok', receipt: { version, messageCount, created: created === 1 }, extent: { epoch, first, next, packedTo }, trimmed: 0 };
 }
 
 function extentOf(row: Row): Extent {
