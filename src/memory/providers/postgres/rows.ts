@@ -21,19 +21,29 @@ import type {
   WriteOutcome,
 } from '../../driver.js';
 import { TOMBSTONE_MS } from '../../driver.js';
-import { compareCursors, EARLIEST, LATEST } from '../../local.js';
+import { EARLIEST, resolveWindow } from '../../local.js';
 import { Appends } from './append.js';
 import { sendBar } from './bar.js';
 import type { Connections } from './client.js';
-import { escapeJson } from './escape.js';
 import type { Layout } from './layout.js';
 import type { StoreNames } from './names.js';
-import { appendedOf, collect, itemOf, outcomeOf, removalOf, removalOutcomeOf, type Row, textOf, windowOf } from './records.js';
+import {
+  appendedOf,
+  collect,
+  collectOne,
+  headerOfRow,
+  itemOf,
+  outcomeOf,
+  removalOf,
+  removalOutcomeOf,
+  type Row,
+  textOf,
+} from './records.js';
+import { Reads } from './reads.js';
 import { type Statement, Statements, type Variant } from './statements.js';
 
-/** Headers one list looks at when it filters, and bytes of bodies it gives, about. */
-const SCAN = 1000;
-const PAGE_BYTES = 8_388_608;
+/** Reads of newest messages that look for segments after one that should have. */
+const PACKED_READS = 64;
 /** Headers one statistics page folds: about 10 ms. */
 const FOLD = 5000;
 /** Messages and segments (up to 1 MB each) one purge deletes: below 100 ms. */
@@ -46,12 +56,16 @@ export class RowsLayout implements Layout {
   readonly #names: StoreNames;
   readonly #statements: Statements;
   readonly #appends: Appends;
+  readonly #reads: Reads;
+  /** So many reads of newest messages look for segments. */
+  #packedReads = 0;
 
   constructor(connections: Connections, names: StoreNames) {
     this.#connections = connections;
     this.#names = names;
     this.#statements = new Statements(names);
     this.#appends = new Appends(names);
+    this.#reads = new Reads(names);
   }
 
   #run(name: string, variant: Variant, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
@@ -150,50 +164,31 @@ export class RowsLayout implements Layout {
   // ------------------------------------------------------------------------------------------------------------ reads
 
   async read(read: Read, trip: Trip): Promise<Stored | undefined> {
-    return collect(await this.#run('read', { of: '$5' }, [...windowOf(read.window), read.id, read.now], trip)).items[0];
+    const { window } = read;
+    // the newest messages are rarely packed: looking for segments is a quarter of the statement's time
+    const packed = window.kind !== 'last' || this.#packedReads > 0;
+    if (packed && this.#packedReads > 0) this.#packedReads--;
+    const end = performance.now() + trip.timeout;
+    const { statement, values } = this.#reads.one(read, packed);
+    const stored = collectOne(await this.#connections.run(statement, values, trip));
+    if (packed || !stored || stored.header.packedTo <= resolveWindow(stored.header, window).from) return stored;
+    this.#packedReads = PACKED_READS;
+    const full = this.#reads.one(read, true);
+    return collectOne(await this.#connections.run(full.statement, full.values, { timeout: Math.max(1, end - performance.now()) }));
   }
 
   async list(list: List, trip: Trip): Promise<Page> {
-    const asc = list.direction === 'asc';
-    const byUpdate = list.by === 'updated';
-    // ids are never empty: (time, '') stands before everything of that time
-    const bound = asc
-      ? { at: (byUpdate ? list.since : undefined) ?? EARLIEST.at, id: '' }
-      : { at: byUpdate && list.until !== undefined ? list.until + 1 : LATEST.at, id: '' };
-    const start = list.after && compareCursors(list.after, bound) > 0 === asc ? list.after : bound;
-    const end = asc ? ((byUpdate ? list.until : undefined) ?? LATEST.at) : ((byUpdate ? list.since : undefined) ?? EARLIEST.at);
-    const filters =
-      list.trace !== undefined || list.metadata !== undefined || (!byUpdate && (list.since !== undefined || list.until !== undefined));
-    const limit = Math.min(list.limit, SCAN);
-    const scan = filters ? SCAN : limit;
-    const owner = list.owner === undefined ? [] : [list.owner];
-    const rows = await this.#run(
-      'list',
-      {
-        of: 'h.conversation_id',
-        owner: owner.length > 0,
-        time: byUpdate ? 'updated_at' : 'created_at',
-        direction: asc ? 'ASC' : 'DESC',
-        behind: asc ? '>' : '<',
-        upto: asc ? '<=' : '>=',
-      },
-      [
-        ...windowOf(list.window),
-        list.now,
-        start.at,
-        start.id,
-        end,
-        scan,
-        limit,
-        PAGE_BYTES,
-        list.trace ?? null,
-        list.metadata === undefined ? null : escapeJson(list.metadata),
-        list.since ?? null,
-        list.until ?? null,
-        ...owner,
-      ],
-      trip,
-    );
+    const { statement, values, scan, headersOnly } = this.#reads.list(list);
+    const rows = await this.#connections.run(statement, values, trip);
+    if (headersOnly) {
+      const headers = rows.map(headerOfRow);
+      const items = headers
+        .filter(({ expiresAt }) => expiresAt === undefined || expiresAt > list.now)
+        .map((header) => ({ header, bodies: [], segments: [] }));
+      const last = headers.at(-1);
+      if (headers.length < scan || !last) return { items };
+      return { items, cursor: { at: list.by === 'updated' ? last.updatedAt : last.createdAt, id: last.id } };
+    }
     const { items, end: reached } = collect(rows);
     const [looked, foundMore, at, id] = reached ?? [0, false, null, null];
     if ((looked < scan && !foundMore) || at === null || id === null) return { items };
