@@ -8,7 +8,7 @@ import type { PgLike } from '../../types.js';
 import { Alarms } from './alarms.js';
 import { isSane, NotConnectedError, PoolBusyError, statesOf, TripTimeoutError } from './failures.js';
 import { Kept } from './kept.js';
-import { LeanQuery } from './lean.js';
+import { sendLean } from './lean.js';
 import type { Hosts } from './pool.js';
 import type { Row } from './records.js';
 import type { Statement } from './statements.js';
@@ -49,6 +49,8 @@ export interface Connections {
   readonly borrowed: boolean;
   /** Connects as many as should stay open. */
   warmUp(trip: Trip): Promise<void>;
+  /** Statements will walk whole tables. */
+  expectWalks(): void;
   /** One statement, one round trip. */
   run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]>;
   /** Several statements without parameters in one round trip. */
@@ -66,17 +68,6 @@ function rowsOf(result: unknown): readonly Row[] {
   return Array.isArray(result) ? [] : ((result as { rows: Row[] }).rows ?? []);
 }
 
-/** What is done with a connection; it says once how it ended. */
-type Work<T> = (client: Checked, done: (failed: boolean, value: unknown) => void) => void;
-
-function awaited<T>(work: (client: Checked) => Promise<T>): Work<T> {
-  return (client, done) =>
-    void work(client).then(
-      (value) => done(false, value),
-      (error: unknown) => done(true, error),
-    );
-}
-
 /** What is known of a pool of our own. */
 interface Own {
   /** Connections to keep open. */
@@ -86,6 +77,8 @@ interface Own {
   readonly hosts: Hosts;
   /** Uses after which a connection is replaced. */
   readonly maxUses: number;
+  /** Whether the planner is told that rows are looked up by indexes, on connections from now on. */
+  readonly planner: { lookupsOnly: boolean };
 }
 
 /**
@@ -121,8 +114,9 @@ export class PooledConnections implements Connections {
 
   async warmUp(trip: Trip): Promise<void> {
     const first = await this.#checkout(trip.timeout).catch(async (error: unknown) => {
-      // PgBouncer passes on a few settings only
-      const refused = error instanceof NotConnectedError && statesOf(error.cause).includes('08P01');
+      // PgBouncer passes on a few settings only; others that speak the protocol do not know them all
+      const refused =
+        error instanceof NotConnectedError && statesOf(error.cause).some((state) => /^(08P01|42704|0A000)$/.test(state ?? ''));
       if (!refused || !this.#own) throw error;
       const strict = this.#pool;
       this.#pool = this.#own.without();
@@ -135,6 +129,13 @@ export class PooledConnections implements Connections {
     );
     this.#giveBack(first, true);
     for (const other of others) if (other.status === 'fulfilled') this.#giveBack(other.value, true);
+  }
+
+  expectWalks(): void {
+    const planner = this.#own?.planner;
+    if (!planner?.lookupsOnly) return;
+    planner.lookupsOnly = false;
+    this.#kept?.clear(true);
   }
 
   /**
@@ -200,7 +201,7 @@ export class PooledConnections implements Connections {
   }
 
   /** @throws NotConnectedError, PoolBusyError: nothing was sent; TripTimeoutError: it may have been carried out */
-  #use<T>(work: Work<T>, trip: Trip): Promise<T> {
+  #use<T>(work: (client: Checked) => Promise<T>, trip: Trip): Promise<T> {
     const kept = this.#kept?.take();
     if (kept) return this.#useNow(kept, work, trip);
     return new Promise((resolve, reject) => {
@@ -226,7 +227,7 @@ export class PooledConnections implements Connections {
   }
 
   /** With a connection. */
-  #useNow<T>(client: Checked, work: Work<T>, trip: Trip): Promise<T> {
+  #useNow<T>(client: Checked, work: (client: Checked) => Promise<T>, trip: Trip): Promise<T> {
     return new Promise((resolve, reject) => {
       let over = false;
       const alarm = this.#alarms.start(trip.timeout, () => {
@@ -235,61 +236,46 @@ export class PooledConnections implements Connections {
         this.#giveBack(client, false);
         reject(new TripTimeoutError());
       });
-      const done = (failed: boolean, value: unknown): void => {
+      const settle = (sane: boolean, how: () => void): void => {
         // what fails afterwards fails for nobody
         if (over) return;
         over = true;
         this.#alarms.stop(alarm);
-        this.#giveBack(client, !failed || isSane(value));
-        if (failed) reject(value as Error);
-        else resolve(value as T);
+        this.#giveBack(client, sane);
+        how();
       };
-      try {
-        work(client, done);
-      } catch (error) {
-        done(true, error);
-      }
+      const started = work(client);
+      started.then(
+        () => settle(true, () => resolve(started)),
+        (error: unknown) => settle(isSane(error), () => resolve(started)),
+      );
     });
   }
 
   run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
     const { row } = statement;
-    if (row && this.#prepared && this.#own) {
-      const lean = { ...statement, row };
-      return this.#use((client, done) => {
-        const query = new LeanQuery(lean, values as readonly (string | null)[], (error, rows) => done(error != null, error ?? rows));
-        void (client.query as (query: object) => unknown)(query);
-      }, trip);
-    }
+    if (row && this.#prepared && this.#own)
+      return this.#use((client) => sendLean(client, statement, row, values as readonly (string | null)[]), trip);
     const { name, text } = statement;
     const config = this.#prepared ? { name, text, values: values as unknown[] } : { text, values: values as unknown[] };
-    return this.#use(
-      awaited((client) => client.query(config)),
-      trip,
-    ).then(rowsOf);
+    return this.#use((client) => client.query(config), trip).then(rowsOf);
   }
 
   async script(text: string, trip: Trip): Promise<void> {
-    await this.#use(
-      awaited((client) => client.query({ text })),
-      trip,
-    );
+    await this.#use((client) => client.query({ text }), trip);
   }
 
   session<T>(work: (query: Session) => Promise<T>, trip: Trip): Promise<T> {
-    return this.#use(
-      awaited(async (client) => {
-        const query: Session = async (text, values) =>
-          rowsOf(await client.query(values === undefined ? { text } : { text, values: values as unknown[] }));
-        try {
-          return await work(query);
-        } catch (error) {
-          if (isSane(error)) await query('ROLLBACK');
-          throw error;
-        }
-      }),
-      trip,
-    );
+    return this.#use(async (client) => {
+      const query: Session = async (text, values) =>
+        rowsOf(await client.query(values === undefined ? { text } : { text, values: values as unknown[] }));
+      try {
+        return await work(query);
+      } catch (error) {
+        if (isSane(error)) await query('ROLLBACK');
+        throw error;
+      }
+    }, trip);
   }
 
   metrics(): { activeConnections: number; idleConnections?: number; waiting?: number } {
@@ -322,6 +308,10 @@ export class BorrowedConnection implements Connections {
 
   async warmUp(): Promise<void> {
     // it is the caller's to connect
+  }
+
+  expectWalks(): void {
+    // the caller's session is as it is
   }
 
   /** The caller's connection is not cut off when time is up; the layer sends nothing else until it answers. */

@@ -91,10 +91,14 @@ export class Kept {
     client.release(drop);
   }
 
-  /** Gives all of them back. */
-  clear(): void {
+  /**
+   * Gives all of them back.
+   *
+   * @param drop - whether the pool is to end them
+   */
+  clear(drop = false): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const { client } of this.#atHand.splice(0)) this.#release(client, false);
+    for (const { client } of this.#atHand.splice(0)) this.#release(client, drop);
   }
 }

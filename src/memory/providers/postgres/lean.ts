@@ -60,29 +60,31 @@ function encode(name: string, values: readonly (string | null)[]): Buffer {
 }
 
 /** One use of a statement. `pg` calls its methods as the answer comes in. */
-export class LeanQuery {
+class LeanQuery {
   readonly name: string;
   readonly text: string;
   /** Called once; `pg` looks for it when a client has a `query_timeout`. */
-  callback: (error: unknown, rows: readonly Row[]) => void;
+  callback: (error: Error | null, rows: readonly Row[]) => void;
   readonly #row: (columns: readonly (string | null)[]) => Row;
   readonly #values: readonly (string | null)[];
   readonly #rows: Row[] = [];
 
   /**
-   * @param statement - with `row`
+   * @param statement - what to send
+   * @param row - makes a row of its columns
    * @param values - as text
    * @param callback - gets the rows, or what went wrong
    */
   constructor(
-    statement: Statement & Required<Pick<Statement, 'row'>>,
+    statement: Statement,
+    row: (columns: readonly (string | null)[]) => Row,
     values: readonly (string | null)[],
-    callback: (error: unknown, rows: readonly Row[]) => void,
+    callback: (error: Error | null, rows: readonly Row[]) => void,
   ) {
     this.name = statement.name;
     this.text = statement.text;
     this.callback = callback;
-    this.#row = statement.row;
+    this.#row = row;
     this.#values = values;
   }
 
@@ -101,7 +103,7 @@ export class LeanQuery {
   }
 
   /** The server has the Sync already: it is ready for the next statement by itself. */
-  handleError(error: unknown): void {
+  handleError(error: Error): void {
     this.callback(error, []);
   }
 
@@ -128,4 +130,25 @@ export class LeanQuery {
   handleCopyData(): void {
     // no statement of ours copies
   }
+}
+
+/**
+ * Sends a statement.
+ *
+ * @param client - of `pg`, connected
+ * @param statement - what to send
+ * @param row - makes a row of its columns
+ * @param values - as text
+ * @returns its rows
+ */
+export function sendLean(
+  client: { query(query: never): unknown },
+  statement: Statement,
+  row: (columns: readonly (string | null)[]) => Row,
+  values: readonly (string | null)[],
+): Promise<readonly Row[]> {
+  return new Promise((resolve, reject) => {
+    const query = new LeanQuery(statement, row, values, (error, rows) => (error === null ? resolve(rows) : reject(error)));
+    client.query(query as never);
+  });
 }
