@@ -4,9 +4,11 @@ import { execFileSync } from 'node:child_process';
 import { createPostgresProvider, eraseUser, type MemoryProvider, unwrap, user } from 'jaf/memory';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Write } from '../../src/memory/driver.js';
+import { Appends } from '../../src/memory/providers/postgres/append.js';
 import { storeNames } from '../../src/memory/providers/postgres/names.js';
+import { Reads } from '../../src/memory/providers/postgres/reads.js';
 import { type SchemaOptions, schemaText } from '../../src/memory/providers/postgres/schema.js';
-import { Statements } from '../../src/memory/providers/postgres/statements.js';
 import { psql, usePostgres } from '../support/postgres.js';
 import { cli } from './cli-run.js';
 
@@ -48,6 +50,12 @@ async function catalog(schema: string): Promise<string[]> {
     [`"${schema}"`],
   );
   return rows.map(({ line }) => line.replaceAll(`"${schema}"`, 'S').replaceAll(schema, 'S'));
+}
+
+/** An append of one message with nothing else to decide. */
+function plainWrite(id: string): Write {
+  const bodies = [{ text: '1x', bytes: 2 }];
+  return { kind: 'append', id, now: 1, writer: { id: 'w', counter: 1 }, retry: false, scoped: false, create: true, bodies };
 }
 
 describe('the printed DDL', () => {
@@ -193,9 +201,8 @@ describe('16 hash partitions', () => {
     const health = await provider.healthCheck();
     expect(health.healthy && Number(health.metrics?.['memoryUsage'])).toBeGreaterThan(50_000);
 
-    const statements = new Statements(names);
-    const append = statements.get('append', { creates: true, barred: false }).text;
-    const read = statements.get('read', { of: '$5' }).text;
+    const append = new Appends(names).one(plainWrite('c'))?.statement.text ?? '';
+    const read = new Reads(names).one({ id: 'c', now: 1, window: { kind: 'last', count: 20 } }, true).statement.text;
     const touched = async (text: string, values: string): Promise<string[]> => {
       await admin.query(`BEGIN; PREPARE cost AS ${text}`);
       const { rows } = await admin.query<{ 'QUERY PLAN': [{ Plan: object }] }>(`EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE cost (${values})`);
@@ -210,10 +217,10 @@ describe('16 hash partitions', () => {
     };
     for (const mode of ['force_custom_plan', 'force_generic_plan']) {
       await admin.query(`SET plan_cache_mode = ${mode}`);
-      const reads = await touched(read, "'last', 20, NULL, NULL, 'c', 1");
+      const reads = await touched(read, "'c', 1, 20");
       // one of each table that is read: headers, messages; segments only where there are packed messages
       expect(reads.map((name) => name.replace(/_p\d+$/, ''))).toEqual(['conversations_messages', 'conversations']);
-      const appends = await touched(append, "'c', 1, 'w', 1, false, NULL, NULL, NULL, NULL, '{1x}', 1, 2");
+      const appends = await touched(append, "'c', 1, 'w', 1, 1, 2, NULL, NULL, NULL, NULL, false, '1x'");
       expect(appends.filter((name) => /^conversations_p\d+$/.test(name)).length).toBeLessThanOrEqual(1);
     }
     await admin.query('RESET plan_cache_mode');

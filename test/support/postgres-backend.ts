@@ -18,6 +18,8 @@ export interface PostgresBackendOptions {
   readonly bodies: (schema: string) => string;
   /** Prepares the schema before a driver opens a store in it. */
   readonly prepare?: (admin: pg.Pool, schema: string) => Promise<void>;
+  /** Every driver has a pool of its own, as a provider made from settings has; nothing is counted then. */
+  readonly ownPools?: boolean;
   /** What drivers connect through, when it is not the server itself. */
   readonly through?: (serverUrl: string) => Promise<{ readonly url: string; destroy(): Promise<void> }>;
 }
@@ -27,7 +29,7 @@ export interface PostgresBackendOptions {
  *
  * @param options - see {@link PostgresBackendOptions}
  */
-export function postgresBackend({ name, capabilities, config = {}, bodies, prepare, through }: PostgresBackendOptions): Backend {
+export function postgresBackend({ name, capabilities, config = {}, bodies, prepare, ownPools, through }: PostgresBackendOptions): Backend {
   let server: Awaited<ReturnType<typeof usePostgres>>;
   let admin: pg.Pool;
   /** What the drivers share: every statement that leaves is counted. */
@@ -60,13 +62,16 @@ export function postgresBackend({ name, capabilities, config = {}, bodies, prepa
     await server?.destroy();
   });
 
-  const driver = (): ReturnType<typeof createPostgresDriver> => createPostgresDriver({ schema, deadline: 60_000, ...config }, pool);
+  const driver = (): ReturnType<typeof createPostgresDriver> =>
+    ownPools
+      ? createPostgresDriver({ schema, deadline: 60_000, connectionString: server.url, ...config })
+      : createPostgresDriver({ schema, deadline: 60_000, ...config }, pool);
   return {
     name,
     capabilities,
     create: async () => driver(),
     reopen: async () => driver(),
-    roundTrips: () => trips,
+    ...(ownPools ? {} : { roundTrips: () => trips }),
     bodies: async () => {
       const { rows } = await admin.query<{ n: string }>(bodies(schema));
       return Number(rows[0]?.n);

@@ -5,7 +5,10 @@
  */
 import type { Trip } from '../../driver.js';
 import type { PgLike } from '../../types.js';
+import { Alarms } from './alarms.js';
 import { isSane, NotConnectedError, PoolBusyError, statesOf, TripTimeoutError } from './failures.js';
+import { Kept } from './kept.js';
+import { sendLean } from './lean.js';
 import type { Hosts } from './pool.js';
 import type { Row } from './records.js';
 import type { Statement } from './statements.js';
@@ -13,6 +16,8 @@ import type { Statement } from './statements.js';
 /** What is used of a client that was checked out of a pool. */
 export interface Checked extends PgLike {
   release(error?: Error | boolean): void;
+  ref?(): void;
+  unref?(): void;
   on?(event: 'error', listener: () => void): unknown;
   removeListener?(event: 'error', listener: () => void): unknown;
 }
@@ -44,6 +49,8 @@ export interface Connections {
   readonly borrowed: boolean;
   /** Connects as many as should stay open. */
   warmUp(trip: Trip): Promise<void>;
+  /** Statements will walk whole tables. */
+  expectWalks(): void;
   /** One statement, one round trip. */
   run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]>;
   /** Several statements without parameters in one round trip. */
@@ -68,6 +75,10 @@ interface Own {
   /** The same pool without limits sent at the start. */
   readonly without: () => PoolLike;
   readonly hosts: Hosts;
+  /** Uses after which a connection is replaced. */
+  readonly maxUses: number;
+  /** Whether the planner is told that rows are looked up by indexes, on connections from now on. */
+  readonly planner: { lookupsOnly: boolean };
 }
 
 /**
@@ -79,6 +90,9 @@ export class PooledConnections implements Connections {
   #pool: PoolLike;
   readonly #own: Own | undefined;
   readonly #prepared: boolean;
+  readonly #kept: Kept | undefined;
+  readonly #alarms = new Alarms();
+  #closed = false;
 
   /**
    * @param pool - a pool
@@ -89,6 +103,7 @@ export class PooledConnections implements Connections {
     this.#pool = pool;
     this.#prepared = prepared;
     this.#own = own;
+    this.#kept = own && new Kept(own.maxUses);
     this.#hear(pool);
   }
 
@@ -99,8 +114,9 @@ export class PooledConnections implements Connections {
 
   async warmUp(trip: Trip): Promise<void> {
     const first = await this.#checkout(trip.timeout).catch(async (error: unknown) => {
-      // PgBouncer passes on a few settings only
-      const refused = error instanceof NotConnectedError && statesOf(error.cause).includes('08P01');
+      // PgBouncer passes on a few settings only; others that speak the protocol do not know them all
+      const refused =
+        error instanceof NotConnectedError && statesOf(error.cause).some((state) => /^(08P01|42704|0A000)$/.test(state ?? ''));
       if (!refused || !this.#own) throw error;
       const strict = this.#pool;
       this.#pool = this.#own.without();
@@ -113,6 +129,13 @@ export class PooledConnections implements Connections {
     );
     this.#giveBack(first, true);
     for (const other of others) if (other.status === 'fulfilled') this.#giveBack(other.value, true);
+  }
+
+  expectWalks(): void {
+    const planner = this.#own?.planner;
+    if (!planner?.lookupsOnly) return;
+    planner.lookupsOnly = false;
+    this.#kept?.clear(true);
   }
 
   /**
@@ -140,9 +163,13 @@ export class PooledConnections implements Connections {
   }
 
   #giveBack(client: Checked, sane: boolean): void {
-    client.release(!sane);
-    // the pool listens again; what is dropped may still fail
-    if (sane) client.removeListener?.('error', ignore);
+    const kept = this.#kept;
+    const good = sane && (kept?.used(client) ?? true);
+    // what is dropped may still fail; of the others the pool hears, or who keeps them
+    if (good) client.removeListener?.('error', ignore);
+    // who waits for a connection waits at the pool
+    if (good && kept && !this.#closed && (this.#pool.waitingCount ?? 1) === 0) kept.keep(client);
+    else client.release(!good);
   }
 
   /** Why there was no connection in time: waiting behind others, or for a server that does not answer. */
@@ -175,46 +202,63 @@ export class PooledConnections implements Connections {
 
   /** @throws NotConnectedError, PoolBusyError: nothing was sent; TripTimeoutError: it may have been carried out */
   #use<T>(work: (client: Checked) => Promise<T>, trip: Trip): Promise<T> {
+    const kept = this.#kept?.take();
+    if (kept) return this.#useNow(kept, work, trip);
     return new Promise((resolve, reject) => {
       const end = performance.now() + trip.timeout;
-      let client: Checked | undefined;
+      // a little early: who is still without a connection knows that nothing was sent, and should be able to say so
+      const timer = setTimeout(() => settle(() => reject(this.#late())), trip.timeout - Math.min(50, trip.timeout * 0.05));
       let over = false;
-      // what fails afterwards fails for nobody
-      const finish = (settle: () => void, sane: boolean): void => {
+      const settle = (how: () => void): void => {
         if (over) return;
         over = true;
         clearTimeout(timer);
-        // a statement without an answer, or a transaction without an end, goes with its connection
-        if (client) this.#giveBack(client, sane);
-        settle();
+        how();
       };
-      const ring = (): void => {
-        if (!client) return finish(() => reject(this.#late()), true);
-        const left = end - performance.now();
-        if (left >= 1) timer = setTimeout(ring, left);
-        else finish(() => reject(new TripTimeoutError()), false);
-      };
-      // first a little early: who is still without a connection knows that nothing was sent, and should be able to say so
-      let timer = setTimeout(ring, trip.timeout - Math.min(50, trip.timeout * 0.05));
       this.#acquire(
-        (got) => {
-          if (over) return this.#giveBack(got, true);
-          client = got;
-          const started = work(got);
-          started.then(
-            () => finish(() => resolve(started), true),
-            (error: unknown) => finish(() => resolve(started), isSane(error)),
-          );
+        (client) => {
+          if (over) this.#giveBack(client, true);
+          else settle(() => resolve(this.#useNow(client, work, { timeout: Math.max(1, end - performance.now()) })));
         },
-        (error) => finish(() => reject(new NotConnectedError(error)), true),
+        (error) => settle(() => reject(new NotConnectedError(error))),
         () => !over,
       );
     });
   }
 
-  async run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
-    const config = this.#prepared ? { ...statement, values: values as unknown[] } : { text: statement.text, values: values as unknown[] };
-    return rowsOf(await this.#use((client) => client.query(config), trip));
+  /** With a connection. */
+  #useNow<T>(client: Checked, work: (client: Checked) => Promise<T>, trip: Trip): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const alarm = this.#alarms.start(trip.timeout, () => {
+        over = true;
+        // a statement without an answer, or a transaction without an end, goes with its connection
+        this.#giveBack(client, false);
+        reject(new TripTimeoutError());
+      });
+      const settle = (sane: boolean, how: () => void): void => {
+        // what fails afterwards fails for nobody
+        if (over) return;
+        over = true;
+        this.#alarms.stop(alarm);
+        this.#giveBack(client, sane);
+        how();
+      };
+      const started = work(client);
+      started.then(
+        () => settle(true, () => resolve(started)),
+        (error: unknown) => settle(isSane(error), () => resolve(started)),
+      );
+    });
+  }
+
+  run(statement: Statement, values: readonly unknown[], trip: Trip): Promise<readonly Row[]> {
+    const { row } = statement;
+    if (row && this.#prepared && this.#own)
+      return this.#use((client) => sendLean(client, statement, row, values as readonly (string | null)[]), trip);
+    const { name, text } = statement;
+    const config = this.#prepared ? { name, text, values: values as unknown[] } : { text, values: values as unknown[] };
+    return this.#use((client) => client.query(config), trip).then(rowsOf);
   }
 
   async script(text: string, trip: Trip): Promise<void> {
@@ -238,12 +282,14 @@ export class PooledConnections implements Connections {
     const { totalCount, idleCount, waitingCount } = this.#pool;
     return {
       activeConnections: totalCount,
-      ...(idleCount === undefined ? {} : { idleConnections: idleCount }),
+      ...(idleCount === undefined ? {} : { idleConnections: idleCount + (this.#kept?.count ?? 0) }),
       ...(waitingCount === undefined ? {} : { waiting: waitingCount }),
     };
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#kept?.clear();
     if (this.#own) await this.#pool.end();
     else this.#pool.removeListener?.('error', ignore);
   }
@@ -264,6 +310,10 @@ export class BorrowedConnection implements Connections {
     // it is the caller's to connect
   }
 
+  expectWalks(): void {
+    // the caller's session is as it is
+  }
+
   /** The caller's connection is not cut off when time is up; the layer sends nothing else until it answers. */
   async #query(config: { name?: string; text: string; values?: unknown[] }): Promise<readonly Row[]> {
     return rowsOf(await this.#client.query(config));
@@ -271,7 +321,9 @@ export class BorrowedConnection implements Connections {
 
   run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]> {
     return this.#query(
-      this.#prepared ? { ...statement, values: values as unknown[] } : { text: statement.text, values: values as unknown[] },
+      this.#prepared
+        ? { name: statement.name, text: statement.text, values: values as unknown[] }
+        : { text: statement.text, values: values as unknown[] },
     );
   }
 

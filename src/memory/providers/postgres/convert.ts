@@ -53,6 +53,7 @@ export async function withPostgres<T>(config: PostgresConfig, work: (query: Sess
   try {
     const connections = await ownPool({ ...checked, poolMinSize: 0, poolMaxSize: 1 }, deadline, false);
     try {
+      connections.expectWalks();
       await connections.warmUp({ timeout: deadline });
       return await connections.session(
         async (query) => {

@@ -126,6 +126,7 @@ class PostgresDriver implements StorageDriver {
         },
         { timeout: Math.max(this.#deadline, MIGRATE_MS) },
       );
+      if (shape) connections.expectWalks();
       this.#open = {
         connections,
         layout: shape ? new DocumentLayout(connections, this.#names, shape) : new RowsLayout(connections, this.#names),

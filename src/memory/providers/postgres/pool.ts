@@ -29,6 +29,15 @@ export interface RawClient extends PgLike {
 /** The client class of `pg`. */
 export type ClientClass = new (config: object) => RawClient;
 
+/**
+ * How the planner should plan for our statements, sent when a connection starts (a SET later would stay behind in a pooler).
+ * Each is prepared once and looks rows up by an index, whatever the values: planning it anew for values that seem to be
+ * cheaper costs more than running it (a read of a store with one very long conversation took 2.5 times as long), a plan made
+ * while a table was small would walk it when it has grown, and compiling never pays.
+ */
+const PLANNING = '-c plan_cache_mode=force_generic_plan -c jit=off';
+const LOOKUPS = '-c enable_seqscan=off';
+
 /** Which host connections go to: the one that took the last connection, until it refuses one. */
 export class Hosts {
   readonly #target: Target;
@@ -60,8 +69,9 @@ export class Hosts {
    *
    * @param Base - of the `pg` package
    * @param milliseconds - for one attempt
+   * @param options - of a session that begins now; absent or undefined: those of the configuration
    */
-  clientClass(Base: ClientClass, milliseconds: number): ClientClass {
+  clientClass(Base: ClientClass, milliseconds: number, options?: () => string): ClientClass {
     const { hosts, needs } = this.#target;
     const current = (): number => this.#current;
     const failed = (at: number, error: unknown): void => {
@@ -79,7 +89,8 @@ export class Hosts {
       constructor(config: object) {
         const at = current();
         // inherited, not copied: the pool makes the password a property that copies do not have
-        super(Object.assign(Object.create(config) as object, hosts[at], { connectionTimeoutMillis: milliseconds }));
+        const more = { connectionTimeoutMillis: milliseconds, ...(options ? { options: options() } : {}) };
+        super(Object.assign(Object.create(config) as object, hosts[at], more));
         this.#at = at;
         // the pool listens from when this counts as connected until it is checked out
         this.on('error', () => undefined);
@@ -180,6 +191,9 @@ export async function ownPool(config: PostgresConfig, deadline: number, prepared
   // a host that takes no connection must leave time for the others
   const attempt = Math.max(1, Math.min(patience ?? deadline, Math.floor(deadline / hosts.count)));
   const ssl = await tlsOf(config, target.files);
+  const maxUses = config.poolMaxQueries ?? USES;
+  const planner = { lookupsOnly: config.layout !== 'document' };
+  const options = (): string => [PLANNING, planner.lookupsOnly ? LOOKUPS : '', parameters['options'] ?? ''].join(' ').trim();
   const make = (limits: boolean): PoolLike =>
     new Pool({
       ...(limits ? { statement_timeout: deadline, idle_in_transaction_session_timeout: 60_000 } : {}),
@@ -190,10 +204,10 @@ export async function ownPool(config: PostgresConfig, deadline: number, prepared
       ...(database === undefined ? {} : { database }),
       // pg hides the key of the object it gets, and a second pool needs it too
       ...(ssl === undefined ? {} : { ssl: typeof ssl === 'object' ? { ...ssl } : ssl }),
-      Client: hosts.clientClass(Client, attempt),
+      Client: hosts.clientClass(Client, attempt, limits ? options : undefined),
       max: config.poolMaxSize ?? config.maxConnections ?? POOL,
       min: config.poolMinSize ?? 0,
-      maxUses: config.poolMaxQueries ?? USES,
+      maxUses,
       idleTimeoutMillis: (config.poolMaxInactiveConnectionLifetime ?? IDLE_S) * 1000,
       // a program that is done ends, as with any other provider
       allowExitOnIdle: true,
@@ -201,5 +215,11 @@ export async function ownPool(config: PostgresConfig, deadline: number, prepared
       keepAlive: true,
     });
   // a pooler in front of the server, which is why statements are not prepared, may refuse limits at the start
-  return new PooledConnections(make(prepared), prepared, { min: config.poolMinSize ?? 0, without: () => make(false), hosts });
+  return new PooledConnections(make(prepared), prepared, {
+    min: config.poolMinSize ?? 0,
+    without: () => make(false),
+    hosts,
+    maxUses,
+    planner,
+  });
 }

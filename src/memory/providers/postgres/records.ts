@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Extent, Header, Receipt, Remove, RemoveOutcome, Segment, Stored, Window, Write, WriteOutcome } from '../../driver.js';
+import type { Body, Extent, Header, Receipt, Remove, RemoveOutcome, Segment, Stored, Write, WriteOutcome } from '../../driver.js';
 import { escapeJson, unescapeJson } from './escape.js';
 
 /** A row of an answer; numbers may come as strings, as numbers or as bigints, depending on the client's parsers. */
@@ -50,17 +50,13 @@ export function itemOf(write: Write, n: number): object {
   };
 }
 
-/** The parameters of sql/append.sql. */
-export function appendOf(write: Write): readonly unknown[] {
-  const texts: string[] = [];
-  let size = 0;
-  for (const { text, bytes } of write.bodies) {
-    texts.push(text);
-    size += bytes;
-  }
-  const { id, now, writer, scoped, owner, trace, defaultTtl, maxMessages, ownerHash } = write;
-  const values = [id, now, writer.id, writer.counter, scoped, owner, trace, defaultTtl, maxMessages, texts, texts.length, size];
-  return ownerHash === undefined ? values : [...values, ownerHash];
+/**
+ * An array as PostgreSQL writes it, of texts. Clients do the same with arrays, and more slowly.
+ *
+ * @param texts - absent ones are NULL
+ */
+export function arrayText(texts: readonly (string | undefined)[]): string {
+  return `{${texts.map((text) => (text === undefined ? 'NULL' : `"${text.replaceAll(/["\\]/g, '\\$&')}"`)).join(',')}}`;
 }
 
 /** The item of sql/remove.sql. */
@@ -94,9 +90,12 @@ export function outcomeOf(row: Row): WriteOutcome | { readonly kind: 'full' } {
   }
 }
 
-/** The outcome the one row of sql/append.sql stands for. */
+/** The outcome a row of sql/append.sql stands for. */
 export function appendedOf(row: Row): WriteOutcome {
-  return { kind: 'ok', receipt: receiptOf(row), extent: extentOf(row), trimmed: 0 };
+  const [version = 0, messageCount = 0, created, epoch = 0, first = 0, next = 0, packedTo = 0] = textOf(row['answer'])
+    .split(' ')
+    .map(Number);
+  return { kind: 'ok', receipt: { version, messageCount, created: created === 1 }, extent: { epoch, first, next, packedTo }, trimmed: 0 };
 }
 
 function extentOf(row: Row): Extent {
@@ -111,21 +110,6 @@ function receiptOf(row: Row): Receipt {
 export function removalOutcomeOf(row: Row): RemoveOutcome {
   const kind = row['outcome'] as RemoveOutcome['kind'];
   return kind === 'conflict' ? { kind, actualVersion: Number(row['version']) } : { kind };
-}
-
-/** The parameters $1 to $4 of a read. */
-export function windowOf(window: Window): readonly (string | number | null)[] {
-  switch (window.kind) {
-    case 'none':
-    case 'all':
-      return [window.kind, null, null, null];
-    case 'last':
-      return [window.kind, window.count, null, null];
-    case 'after':
-      return [window.kind, window.seq, window.before ?? null, window.limit];
-    case 'before':
-      return [window.kind, window.seq, null, window.limit];
-  }
 }
 
 type HeaderTuple = readonly [
@@ -167,44 +151,111 @@ function headerOf(tuple: HeaderTuple, metadata: string): Header {
   };
 }
 
+/** The header a row of the statement "headers" is. */
+export function headerOfRow(row: Row): Header {
+  const text = (name: string): string | null => (row[name] as string | null) ?? null;
+  const number = (name: string): number => Number(row[name]);
+  const numberOrNull = (name: string): number | null => (row[name] === null ? null : Number(row[name]));
+  return headerOf(
+    [
+      textOf(row['conversation_id']),
+      text('owner'),
+      text('trace'),
+      number('epoch'),
+      number('version'),
+      number('created_at'),
+      number('updated_at'),
+      numberOrNull('ttl'),
+      numberOrNull('expires_at'),
+      row['hold'] === true || row['hold'] === 't',
+      number('first_seq'),
+      number('next_seq'),
+      number('packed_to'),
+      number('bytes'),
+    ],
+    textOf(row['metadata']),
+  );
+}
+
+/** The columns of "headers", in order. */
+export const HEADER_COLUMNS: readonly string[] =
+  'conversation_id owner trace epoch version created_at updated_at ttl expires_at hold first_seq next_seq packed_to bytes metadata'.split(
+    ' ',
+  );
+
+/** A stored message; few readers ask for its length. */
+class StoredBody implements Body {
+  readonly text: string;
+  value?: unknown;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get bytes(): number {
+    return Buffer.byteLength(this.text);
+  }
+}
+
 /** Where a list ended: rows looked at, whether it found more than it gave, and the place to continue behind. */
 export type ListEnd = readonly [looked: number, foundMore: boolean, at: number | null, id: string | null];
 
 interface Collected {
   readonly header: Header;
-  readonly bodies: { seq: number; body: { text: string; bytes: number } }[];
+  readonly bodies: { seq: number; body: Body }[];
   readonly segments: Segment[];
 }
 
+/** A conversation whose header is this text of sql/read.sql. */
+function begin(text: string): Collected {
+  const cut = text.indexOf('\n');
+  return { header: headerOf(JSON.parse(text.slice(0, cut)) as HeaderTuple, text.slice(cut + 1)), bodies: [], segments: [] };
+}
+
+function add(to: Collected, seq: string, text: string): void {
+  const cut = seq.indexOf(' ');
+  if (cut < 0) to.bodies.push({ seq: Number(seq), body: new StoredBody(text) });
+  else to.segments.push({ from: Number(seq.slice(0, cut)), to: Number(seq.slice(cut + 1)), data: text });
+}
+
 /**
- * Puts the rows of a read together.
+ * Puts the rows of one conversation together.
  *
- * @param rows - of sql/read.sql
- * @returns the conversations in their order; for a list also where it ended
+ * @param rows - of the statement "read"; SQL promises no order for the parts of a UNION ALL, in practice they come in order
+ * @returns undefined when there is none
+ */
+export function collectOne(rows: readonly Row[]): Stored | undefined {
+  const head = rows[0]?.['seq'] === null ? rows[0] : rows.find((row) => row['seq'] === null);
+  if (!head) return undefined;
+  const collected = begin(head['text'] as string);
+  for (const row of rows) if (row !== head) add(collected, row['seq'] as string, row['text'] as string);
+  return ordered(collected);
+}
+
+/**
+ * Puts the rows of a list together.
+ *
+ * @param rows - of the statement "list"
+ * @returns the conversations in their order, and where it ended
  */
 export function collect(rows: readonly Row[]): { readonly items: readonly Stored[]; readonly end: ListEnd | undefined } {
   const byPlace = new Map<number, Collected>();
   let end: ListEnd | undefined;
   for (const row of rows) {
     const at = Number(row['at']);
+    const seq = row['seq'] as string | null;
     const text = row['text'] as string;
-    const extra = row['header'] as string | null;
-    if (at < 0) {
-      end = JSON.parse(extra ?? '') as ListEnd;
-    } else if (row['seq'] === null) {
-      byPlace.set(at, { header: headerOf(JSON.parse(extra ?? '') as HeaderTuple, text), bodies: [], segments: [] });
-    } else {
-      const seq = Number(row['seq']);
+    if (at < 0) end = JSON.parse(text) as ListEnd;
+    else if (seq === null) byPlace.set(at, begin(text));
+    else {
       const collected = byPlace.get(at);
-      if (extra !== null) collected?.segments.push({ from: seq, to: Number(extra), data: text });
-      else collected?.bodies.push({ seq, body: { text, bytes: Buffer.byteLength(text) } });
+      if (collected) add(collected, seq, text);
     }
   }
   const items = [...byPlace].sort(([a], [b]) => a - b).map(([, item]) => ordered(item));
   return { items, end };
 }
 
-/** SQL promises no order for the parts of a UNION ALL; in practice they come in order. */
 function ordered(item: Collected): Stored {
   const { bodies, segments } = item;
   if (bodies.some((b, i) => i > 0 && b.seq < (bodies[i - 1]?.seq ?? 0))) bodies.sort((a, b) => a.seq - b.seq);

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type StoreNames, withNames } from './names.js';
+import type { Row } from './records.js';
 import { sql } from './sql.generated.js';
 
 /** A statement as it is sent. */
@@ -12,6 +13,8 @@ export interface Statement {
   /** Tells prepared statements apart: two stores may share a connection, so it follows from the text. */
   readonly name: string;
   readonly text: string;
+  /** Makes a row of its columns, in their order, each as text: such a statement may be sent without asking for its columns. */
+  readonly row?: (columns: readonly (string | null)[]) => Row;
 }
 
 /** What a statement is made for: flags for `-- if`, texts for `{=…}`. */
