@@ -89,10 +89,10 @@ async function round({ args, replica, waitReplicas }) {
     }
     const provider = await createRedisProvider({ host: '127.0.0.1', port, deadline: 1000, ...(waitReplicas ? { waitReplicas } : {}) });
     const acknowledged = new Map(IDS.map((id) => [id, 0]));
-    const stop = new AbortController();
+    const halt = new AbortController();
     const load = Promise.all(
       IDS.map(async (id) => {
-        for (let n = 1; !stop.signal.aborted; n++) {
+        for (let n = 1; !halt.signal.aborted; n++) {
           const outcome = await provider.appendMessages(id, [{ role: 'user', content: `${n}` }], undefined, { createIfMissing: true });
           if (!outcome.ok) return;
           acknowledged.set(id, n);
@@ -102,7 +102,7 @@ async function round({ args, replica, waitReplicas }) {
     await sleep(LOAD_MS);
     primary.child.kill('SIGKILL');
     await sleep(50);
-    stop.abort();
+    halt.abort();
     await load;
     await provider.close();
     running.shift();

@@ -1,7 +1,9 @@
 // npm run bench [-- NAME… --provider P --size N --repetitions N]: runs benchmarks, each with each of its providers in a process
 // of its own, so that no heap and no compiled code of one reaches another. Servers are started once for all of them.
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { serversOf } from './lib/backends.mjs';
@@ -84,36 +86,49 @@ const jobs = benchmarks
   );
 if (jobs.length === 0) fail(`None of these runs with ${values.provider?.join(', ')}.`);
 
-/** One benchmark with one provider; answers its exit code. */
+/** Temporary files of all benchmarks: a process that is ended early leaves nothing behind. */
+const temporary = mkdtempSync(join(tmpdir(), 'jaf-bench-'));
+let child;
+let stopped;
+
+/** One benchmark with one provider; answers its exit code, or the signal that ended it. */
 function execute(job) {
   const flags = ['--expose-gc', ...(job.options.size >= BIG ? ['--max-old-space-size=12288'] : [])];
-  const child = spawn(
-    process.execPath,
-    [...flags, fileURLToPath(new URL('lib/child.mjs', folder)), fileOf(job.name).href, JSON.stringify(job.options)],
-    {
-      stdio: 'inherit',
-    },
-  );
+  const program = fileURLToPath(new URL('lib/child.mjs', folder));
+  child = spawn(process.execPath, [...flags, program, fileOf(job.name).href, JSON.stringify(job.options)], {
+    stdio: 'inherit',
+    env: { ...process.env, TMPDIR: temporary },
+  });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, signal) => resolve(signal ? `ended by ${signal}` : code));
+    child.once('exit', (code, signal) => resolve(signal ?? code));
   });
 }
 
-// Ctrl-C reaches the child, too; what is started here ends after it
-process.on('SIGINT', () => undefined);
+// what is started here ends before this process does
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    stopped = signal;
+    child?.kill(signal);
+  });
+}
 const failed = [];
-await withServers(
-  [...new Set(jobs.flatMap(({ needed }) => needed))],
-  async () => {
-    for (const job of jobs) {
-      const code = await execute(job);
-      if (code !== 0) failed.push(`${job.name}${job.options.provider ? ` with ${job.options.provider}` : ''} (${code})`);
-      if (code === 'ended by SIGINT') break;
-    }
-  },
-  { fsync: values.fsync === true },
-);
+try {
+  await withServers(
+    [...new Set(jobs.flatMap(({ needed }) => needed))],
+    async () => {
+      for (const job of jobs) {
+        if (stopped) break;
+        const code = await execute(job);
+        if (code !== 0) failed.push(`${job.name}${job.options.provider ? ` with ${job.options.provider}` : ''} (${code})`);
+      }
+    },
+    { fsync: values.fsync === true },
+  );
+} finally {
+  rmSync(temporary, { recursive: true, force: true });
+}
+if (stopped) failed.push(`stopped by ${stopped}`);
 if (failed.length > 0) {
   console.error(`failed: ${failed.join(', ')}`);
   process.exitCode = 1;

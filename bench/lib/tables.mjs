@@ -14,7 +14,10 @@ export const titleOf = (provider) => TITLES[provider] ?? provider;
 /** The results of a benchmark, its runs in the order of the backends; an error when there are none. */
 export function resultsOf(name) {
   const results = readResults(name);
-  if (!results) throw new Error(`no bench/results/${name}.json: run "npm run bench -- ${name}"`);
+  if (!results)
+    throw new Error(
+      `no bench/results/${name}.json: run "${name.startsWith('peers-') ? 'npm run bench:peers' : `npm run bench -- ${name}`}"`,
+    );
   const place = ({ provider }) => (ORDER.includes(provider) ? ORDER.indexOf(provider) : ORDER.length);
   return results.runs ? { ...results, runs: [...results.runs].sort((a, b) => place(a) - place(b)) } : results;
 }

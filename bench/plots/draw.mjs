@@ -25,9 +25,9 @@ const config = {
     gridColor: LIGHT.grid,
     domainColor: LIGHT.grid,
     tickColor: LIGHT.grid,
-    labelLimit: 300,
+    labelLimit: 420,
   },
-  legend: { labelColor: LIGHT.text, titleColor: LIGHT.text, labelFontSize: 11, labelLimit: 300, symbolStrokeWidth: 2 },
+  legend: { labelColor: LIGHT.text, titleColor: LIGHT.text, labelFontSize: 11, labelLimit: 420, symbolStrokeWidth: 2 },
 };
 
 const dark = Object.entries(LIGHT)

@@ -199,7 +199,8 @@ describe('docs/concepts.md', () => {
 });
 
 describe('links', () => {
-  const pages = ['README.md', 'CONTRIBUTING.md', ...readdirSync(join(root, 'docs')).map((file) => join('docs', file))];
+  const docs = readdirSync(join(root, 'docs')).filter((file) => file.endsWith('.md'));
+  const pages = ['README.md', 'CONTRIBUTING.md', ...docs.map((file) => join('docs', file))];
   /** As GitHub makes them. */
   const anchors = (text: string): string[] =>
     [...text.matchAll(/^#+ (.+)$/gm)].map((match) =>

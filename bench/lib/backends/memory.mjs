@@ -1,6 +1,6 @@
 // In this process: the provider, and a Map of arrays.
 import { createInMemoryProvider } from 'jaf/memory';
-import { jafStore } from './jaf.mjs';
+import { jafStore, PATIENT } from './jaf.mjs';
 
 /** Opens the backend. */
 export async function openMemory() {
@@ -8,7 +8,8 @@ export async function openMemory() {
     provider: 'memory',
     versions: {},
     jaf: {
-      jaf: async (options) => jafStore(createInMemoryProvider({ maxConversations: 10_000_000, maxMessages: 100_000_000, ...options })),
+      jaf: async (options) =>
+        jafStore(createInMemoryProvider({ maxConversations: 10_000_000, maxMessages: 100_000_000, ...PATIENT, ...options })),
     },
     bare: { 'bare Map': bareMap },
     settle: async () => globalThis.gc?.(),

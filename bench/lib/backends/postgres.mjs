@@ -3,7 +3,7 @@
 import { createPostgresProvider } from 'jaf/memory';
 import pg from 'pg';
 import { postgresUrl } from '../servers.mjs';
-import { jafStore } from './jaf.mjs';
+import { jafStore, PATIENT } from './jaf.mjs';
 
 /** Opens the backend: tables in a schema of their own, dropped at the end. */
 export async function openPostgres() {
@@ -17,7 +17,15 @@ export async function openPostgres() {
   let tables = 0;
   const provided = (layout) => async (options) => {
     const tableName = `jaf${++tables}`;
-    const provider = await createPostgresProvider({ connectionString: url, schema, tableName, layout, sweep: false, ...options });
+    const provider = await createPostgresProvider({
+      connectionString: url,
+      schema,
+      tableName,
+      layout,
+      sweep: false,
+      ...PATIENT,
+      ...options,
+    });
     return {
       ...jafStore(provider),
       tables: layout === 'rows' ? [tableName, `${tableName}_messages`, `${tableName}_segments`] : [tableName],

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { createRedisProvider } from 'jaf/memory';
 import { createClient } from 'redis';
 import { redisUrl } from '../servers.mjs';
-import { jafStore } from './jaf.mjs';
+import { jafStore, PATIENT } from './jaf.mjs';
 
 /** Opens the backend: keys under a prefix of their own, removed at the end. */
 export async function openRedis() {
@@ -19,10 +19,10 @@ export async function openRedis() {
     url,
     admin,
     jaf: {
-      'jaf (own client)': async (options) => jafStore(await createRedisProvider({ url, keyPrefix: next(), ...options })),
+      'jaf (own client)': async (options) => jafStore(await createRedisProvider({ url, keyPrefix: next(), ...PATIENT, ...options })),
       'jaf (ioredis client)': async (options) => {
         const client = await ioRedis(url);
-        return jafStore(await createRedisProvider({ keyPrefix: next(), ...options }, client), () => client.quit());
+        return jafStore(await createRedisProvider({ keyPrefix: next(), ...PATIENT, ...options }, client), () => client.quit());
       },
     },
     bare: {

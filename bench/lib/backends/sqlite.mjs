@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSqliteProvider } from 'jaf/memory';
-import { jafStore } from './jaf.mjs';
+import { jafStore, PATIENT } from './jaf.mjs';
 
 const load = async () => {
   try {
@@ -15,13 +15,13 @@ const load = async () => {
 
 /** Opens the backend: files in a folder of their own. */
 export async function openSqlite() {
-  const folder = mkdtempSync(join(process.env.JAF_BENCH_FOLDER ?? tmpdir(), 'jaf-bench-'));
+  const folder = mkdtempSync(join(tmpdir(), 'jaf-bench-'));
   const { DatabaseSync } = await load();
   let files = 0;
   const file = () => join(folder, `${++files}.db`);
   const provided = (durability) => async (options) => {
     const path = file();
-    return { ...jafStore(await createSqliteProvider({ path, durability, sweep: false, ...options })), path };
+    return { ...jafStore(await createSqliteProvider({ path, durability, sweep: false, ...PATIENT, ...options })), path };
   };
   const probe = new DatabaseSync(':memory:');
   const { version } = probe.prepare('SELECT sqlite_version() AS version').get();
