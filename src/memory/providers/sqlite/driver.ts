@@ -141,7 +141,7 @@ class SqliteDriver implements StorageDriver {
     }
     migrate(db, this.#path);
     const sql = new Statements(db);
-    const key = sql.get<{ value: string }>('setting', 'key')?.value;
+    const key = sql.value<string>('setting', 'key');
     if (key === undefined) throw pathError(this.#path, 'has lost the key of its store (table jaf_settings). Restore a copy.');
     return { db, sql, info: { key }, guard: new FileGuard(this.#path) };
   }
@@ -171,10 +171,10 @@ class SqliteDriver implements StorageDriver {
   async ping(): Promise<DriverHealth> {
     const { sql, guard } = this.#opened;
     guard.check(true);
-    sql.get('ping');
-    const pages = sql.get<{ page_count: number }>('pageCount')?.page_count ?? 0;
-    const size = sql.get<{ page_size: number }>('pageSize')?.page_size ?? 0;
-    const synchronous = sql.get<{ synchronous: number }>('synchronous')?.synchronous;
+    sql.value('ping');
+    const pages = sql.value<number>('pageCount') ?? 0;
+    const size = sql.value<number>('pageSize') ?? 0;
+    const synchronous = sql.value<number>('synchronous');
     const here = isInMemory(this.#path);
     return {
       message: here ? 'SQLite in memory' : `SQLite file ${this.#path}`,
@@ -232,13 +232,15 @@ class SqliteDriver implements StorageDriver {
     return this.#change((sql) => {
       const kept = find(sql, pack.id);
       if (!kept || !isVisible(kept.state, pack.now)) return 'stale';
+      const { key, base } = kept;
       const { epoch, first, next, packedTo, bytes } = kept.state;
+      const [from, to] = [pack.from - base, pack.to - base];
       if (epoch !== pack.epoch || packedTo !== pack.from || first > pack.from || next < pack.to) return 'stale';
       if (typeof pack.data === 'string') throw new TypeError('a segment must be bytes');
-      const unpacked = sql.get<{ bytes: number }>('messageBytes', kept.key, epoch, pack.from, pack.to)?.bytes ?? 0;
-      sql.run('insertSegment', kept.key, epoch, pack.from, pack.to, pack.data);
-      sql.run('dropMessages', kept.key, epoch, pack.from, pack.to);
-      sql.run('packConversation', kept.key, pack.to, bytes - unpacked + pack.data.byteLength);
+      const unpacked = sql.value<number>('messageBytes', key, from, to) ?? 0;
+      sql.run('insertSegment', key, from, to, pack.data);
+      sql.run('dropMessages', key, from, to);
+      sql.run('packConversation', key, pack.to, bytes - unpacked + pack.data.byteLength);
       return 'ok';
     });
   }

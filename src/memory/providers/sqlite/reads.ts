@@ -3,13 +3,13 @@
  *
  * @module
  */
-import type { Cursor, List, Page, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
+import type { Body, Cursor, List, Page, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
 import { compareCursors, resolveWindow, EARLIEST, LATEST } from '../../local.js';
-import type { Place } from './purge.js';
+import { placeOf } from './purge.js';
 import { type ConversationRow, toHeader } from './rows.js';
 import type { Statements } from './statements.js';
 
-/** Headers one list call looks at, and bytes of bodies after which it ends its page. */
+/** Headers one list call looks at, and about how many bytes of bodies end its page (UTF-16 units of text are counted). */
 const SCAN = 1000;
 const PAGE_BYTES = 8_388_608;
 /** Headers one statistics call folds: about 5 ms. */
@@ -20,10 +20,18 @@ export function isOpen(row: { readonly removed_at: number | null; readonly expir
   return row.removed_at === null && (row.expires_at === null || row.expires_at > now);
 }
 
-interface MessageRow {
-  readonly seq: number;
+/** A body as it was read. Most readers never ask for its length. */
+class ReadBody implements Body {
   readonly text: string;
-  readonly bytes: number;
+  value?: unknown;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get bytes(): number {
+    return Buffer.byteLength(this.text);
+  }
 }
 
 interface SegmentRow {
@@ -37,14 +45,21 @@ export function readWindow(sql: Statements, row: ConversationRow, window: Window
   const header = toHeader(row);
   const { from, to } = resolveWindow(header, window);
   if (from >= to) return { header, bodies: [], segments: [] };
-  const { key, epoch, packed_to: packedTo } = row;
-  const bodies = to > packedTo ? sql.all<MessageRow>('messages', key, epoch, Math.max(from, packedTo), to) : [];
-  const packed = from < packedTo ? sql.all<SegmentRow>('segments', key, epoch, from, Math.min(to, packedTo)) : [];
+  const { base, packed_to: packedTo } = row;
+  const packed = from < packedTo ? sql.all<SegmentRow>('segments', row.key, from - base, Math.min(to, packedTo) - base) : [];
   return {
     header,
-    bodies: bodies.map(({ seq, text, bytes }) => ({ seq, body: { text, bytes } })),
-    segments: packed.map(({ first, next, data }): Segment => ({ from: first, to: next, data })),
+    bodies: to > packedTo ? readBodies(sql, row, Math.max(from, packedTo), to) : [],
+    segments: packed.map(({ first, next, data }): Segment => ({ from: base + first, to: base + next, data })),
   };
+}
+
+/** The bodies of sequences from `from` to before `to`. */
+function readBodies(sql: Statements, { key, base }: ConversationRow, from: number, to: number): Stored['bodies'] {
+  const texts = sql.values<string>('messages', key, from - base, to - base);
+  // they are all there, unless somebody has tampered with the file: the layer then says which is missing
+  const seqs = texts.length === to - from ? undefined : sql.values<number>('positions', key, from - base, to - base).map((p) => base + p);
+  return texts.map((text, i) => ({ seq: seqs?.[i] ?? from + i, body: new ReadBody(text) }));
 }
 
 /** The statement of a walk, where it begins and the time it ends at. */
@@ -70,15 +85,14 @@ export function listPage(sql: Statements, list: List): Page {
   let bytes = 0;
   for (let scanned = 0; items.length < list.limit && scanned < SCAN && bytes < PAGE_BYTES; ) {
     const wanted = Math.min(list.limit - items.length, SCAN - scanned);
-    const found = sql.all<Place>(name, place.at, place.id, end, wanted, ...owner);
-    for (const next of found) {
-      place = { at: next.at, id: next.id };
+    const found = sql.all<ConversationRow>(name, place.at, place.id, end, wanted, ...owner);
+    for (const row of found) {
+      place = placeOf(row, list.by);
       scanned++;
-      const row = sql.get<ConversationRow>('conversationByKey', next.key);
-      if (!row || !isOpen(row, list.now) || !mayMatch(row, list)) continue;
+      if (!isOpen(row, list.now) || !mayMatch(row, list)) continue;
       const stored = readWindow(sql, row, list.window);
       items.push(stored);
-      for (const { body } of stored.bodies) bytes += body.bytes;
+      for (const { body } of stored.bodies) bytes += body.text.length;
       for (const { data } of stored.segments) bytes += data.length;
       if (bytes >= PAGE_BYTES) return { items, cursor: place };
     }

@@ -25,6 +25,7 @@ export interface ConversationRow {
   readonly next: number;
   readonly packed_to: number;
   readonly bytes: number;
+  readonly base: number;
   readonly operations: number;
   readonly removed_at: number | null;
   readonly writers_floor: number;
@@ -60,20 +61,22 @@ export function toHeader(row: ConversationRow): Header {
 export interface Kept {
   /** Of its row: what bodies and operations refer to. */
   readonly key: number;
+  /** Sequence - base = position of a body; changes with the life. */
+  readonly base: number;
   readonly state: ConversationState;
   /** Caller operations noted in this life. */
   readonly operations: number;
 }
 
 /** Everything a row holds. */
-function toKept(row: ConversationRow): Kept {
+export function toKept(row: ConversationRow): Kept {
   const state = {
     ...toHeader(row),
     writers: (JSON.parse(row.writers) as WriterTuple[]).map(toWriter),
     writersFloor: row.writers_floor,
     removedAt: row.removed_at ?? undefined,
   };
-  return { key: row.key, state, operations: row.operations };
+  return { key: row.key, base: row.base, state, operations: row.operations };
 }
 
 /** A conversation or tombstone by id, inside a transaction. */
@@ -97,8 +100,8 @@ function fromWriter({ id, counter, time, receipt }: WriterEntry): WriterTuple {
   return receipt ? [id, counter, time, receipt.version, receipt.messageCount, receipt.created ? 1 : 0] : [id, counter, time];
 }
 
-/** The columns every write sets, in the order of sql/write.sql. */
-export function changingColumns(state: ConversationState, operations: number): SqlValue[] {
+/** The columns any write may set, in the order of sql/write.sql. */
+export function changingColumns({ base, state, operations }: Omit<Kept, 'key'>): SqlValue[] {
   return [
     state.trace ?? null,
     state.epoch,
@@ -111,9 +114,36 @@ export function changingColumns(state: ConversationState, operations: number): S
     state.next,
     state.packedTo,
     state.bytes,
+    base,
     operations,
     state.writersFloor,
-    JSON.stringify(state.writers.map(fromWriter)),
+    writersColumn(state),
     state.metadata,
   ];
+}
+
+/** Whether `writers`, `version`, `next`, `bytes` and the time are all that a write changes: an append to what stands as it is. */
+export function isExtension(before: Kept, { base, state, operations }: Omit<Kept, 'key'>): boolean {
+  const old = before.state;
+  return (
+    state.metadata === old.metadata &&
+    state.first === old.first &&
+    state.packedTo === old.packedTo &&
+    state.expiresAt === old.expiresAt &&
+    state.ttl === old.ttl &&
+    state.hold === old.hold &&
+    state.trace === old.trace &&
+    state.epoch === old.epoch &&
+    state.owner === old.owner &&
+    state.createdAt === old.createdAt &&
+    state.writersFloor === old.writersFloor &&
+    old.removedAt === undefined &&
+    operations === before.operations &&
+    base === before.base
+  );
+}
+
+/** The column `writers`. */
+export function writersColumn(state: ConversationState): string {
+  return JSON.stringify(state.writers.map(fromWriter));
 }
