@@ -21,6 +21,10 @@ export async function openBareSqlite(path) {
       for (const body of bodies) insert.run(id, body);
       db.exec('COMMIT');
     },
-    close: () => db.close(),
+    close: () => {
+      // the package for Node 20 closes the file only when its statements are collected as garbage
+      db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      db.close();
+    },
   };
 }
