@@ -32,7 +32,8 @@ const reached = new Set();
 const reach = (file) => {
   if (reached.has(file)) return;
   reached.add(file);
-  for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.js'/g)) reach(resolve(file, `../${target}.d.ts`));
+  for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.js'/g))
+    reach(resolve(file, `../${target}.d.ts`));
 };
 for (const entry of entries) reach(resolve(fresh, entry.replace('./dist/', '')));
 for (const file of readdirSync(fresh, { recursive: true, encoding: 'utf8' })) {
