@@ -15,7 +15,7 @@ import {
 } from '../../src/memory/driver.js';
 import { connect, type Database, loadSqlite } from '../../src/memory/providers/sqlite/client.js';
 import { createSqliteDriver } from '../../src/memory/providers/sqlite/driver.js';
-import { sql } from '../../src/memory/providers/sqlite/sql.generated.js';
+import { statementTexts } from '../../src/memory/providers/sqlite/statements.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'jaf-sqlite-driver-'));
 const module = await loadSqlite();
@@ -302,16 +302,10 @@ describe('the SQLite driver', () => {
     await driverOn(path);
     const db = besides(path);
     const plans: Record<string, string[]> = {};
-    for (const name of ['walk', 'read', 'purge', 'write']) {
-      for (const piece of (sql[name] ?? '').split(/^-- name: /m).slice(1)) {
-        const end = piece.indexOf('\n');
-        const text = piece.slice(end).replace(/^--.*$/gm, '');
-        if (!/\b(SELECT|UPDATE|DELETE)\b/.test(text) || !/\?1/.test(text)) continue;
-        const values = Array.from({ length: Math.max(...(text.match(/(?<=\?)\d+/g) ?? []).map(Number)) }, () => 1);
-        plans[piece.slice(0, end)] = (db.prepare(`EXPLAIN QUERY PLAN ${text}`).all(...values) as { detail: string }[]).map(
-          (row) => row.detail,
-        );
-      }
+    for (const [name, text] of statementTexts()) {
+      if (!/\b(SELECT|UPDATE|DELETE)\b/.test(text) || !/\?1/.test(text)) continue;
+      const values = Array.from({ length: Math.max(...(text.match(/(?<=\?)\d+/g) ?? []).map(Number)) }, () => 1);
+      plans[name] = (db.prepare(`EXPLAIN QUERY PLAN ${text}`).all(...values) as { detail: string }[]).map((row) => row.detail);
     }
     expect(Object.keys(plans).length).toBeGreaterThan(30);
     for (const [name, details] of Object.entries(plans)) {

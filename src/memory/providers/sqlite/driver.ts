@@ -35,9 +35,9 @@ import { FileGuard } from './guard.js';
 import { inlineBudget } from './leftovers.js';
 import { checkOwnership, migrate } from './migrate.js';
 import { forgottenUpTo, purgeBatch, storeTombstone } from './purge.js';
-import { foldPage, isOpen, listPage, readWindow } from './reads.js';
+import { foldPage, listPage, readOne } from './reads.js';
 import { Recent } from './recent.js';
-import { type ConversationRow, find } from './rows.js';
+import { find } from './rows.js';
 import { Statements } from './statements.js';
 import { writeOne } from './writes.js';
 
@@ -277,10 +277,7 @@ class SqliteDriver implements StorageDriver {
   // ----------------------------------------------------------------------------------------------------------- reads
 
   async read(read: Read): Promise<Stored | undefined> {
-    const stored = this.#transaction('beginRead', (sql) => {
-      const row = sql.get<ConversationRow>('conversation', read.id);
-      return row && isOpen(row, read.now) ? readWindow(sql, row, read.window) : undefined;
-    });
+    const stored = this.#transaction('beginRead', (sql) => readOne(sql, read));
     if (this.#worked >= TURN_MS) await this.#breathe();
     return stored;
   }

@@ -7,7 +7,7 @@ import { type Cursor, type List, type Purge, type PurgeOutcome, TOMBSTONE_MS } f
 import { buryState, compareCursors, type ConversationState, isVisible, EARLIEST } from '../../local.js';
 import type { Statements } from './statements.js';
 import { batchBudget, type Budget, discard, reap, reapBodies } from './leftovers.js';
-import { changingColumns, type ConversationRow, findByKey, type Kept, toKept } from './rows.js';
+import { changingColumns, findByKey, type Found, type HeaderRow, type Kept, toFound } from './rows.js';
 
 /** The setting that holds `Lookup.forgottenUpTo`. */
 const FORGOTTEN = 'forgotten_up_to';
@@ -96,21 +96,22 @@ export function purgeBatch(sql: Statements, purge: Purge, clock: number): PurgeO
       const start = purge.after ?? EARLIEST;
       const found =
         purge.owner === undefined
-          ? sql.all<ConversationRow>('updatedAsc', start.at, start.id, purge.until, limit)
-          : sql.all<ConversationRow>('ownerUpdatedAsc', start.at, start.id, purge.until, limit, purge.owner);
-      for (const row of found) removeVisible(sql, batch, toKept(row), false);
+          ? sql.tuples<HeaderRow>('updatedAsc', start.at, start.id, purge.until, limit)
+          : sql.tuples<HeaderRow>('ownerUpdatedAsc', start.at, start.id, purge.until, limit, purge.owner);
+      for (const row of found) removeVisible(sql, batch, toFound(row), false);
       const last = found.at(-1);
-      return outcome(batch, found.length >= limit, last && placeOf(last, 'updated'));
+      return outcome(batch, found.length >= limit, last && placeOf(toFound(last), 'updated'));
     }
     case 'user': {
       const start = purge.after ?? EARLIEST;
-      const found = sql.all<ConversationRow>('ownerCreatedAsc', start.at, start.id, purge.upTo.at, limit, purge.owner);
+      const found = sql.tuples<HeaderRow>('ownerCreatedAsc', start.at, start.id, purge.upTo.at, limit, purge.owner);
       let last = purge.after;
       for (const row of found) {
-        const place = placeOf(row, 'created');
+        const conversation = toFound(row);
+        const place = placeOf(conversation, 'created');
         if (compareCursors(place, purge.upTo) > 0) return outcome(batch, false);
-        if (!purge.forget) removeVisible(sql, batch, toKept(row), purge.allowHold);
-        else if (!forget(sql, batch, toKept(row), purge.allowHold)) return outcome(batch, true, last);
+        if (!purge.forget) removeVisible(sql, batch, conversation, purge.allowHold);
+        else if (!forget(sql, batch, conversation, purge.allowHold)) return outcome(batch, true, last);
         last = place;
       }
       return outcome(batch, found.length >= limit, last);
@@ -122,14 +123,15 @@ function outcome({ removed, messages, bytes }: Batch, more: boolean, cursor?: Cu
   return { removed, messages, bytes, more, ...(more && cursor ? { cursor } : {}) };
 }
 
-/** Where a row stands in a walk. */
-export function placeOf(row: ConversationRow, by: List['by']): Cursor {
-  return { at: by === 'updated' ? row.updated_at : row.created_at, id: row.id };
+/** Where a conversation stands in a walk. */
+export function placeOf({ header }: Found, by: List['by']): Cursor {
+  return { at: by === 'updated' ? header.updatedAt : header.createdAt, id: header.id };
 }
 
 /** Buries a conversation; one that is over already is buried too and not counted. */
-function removeVisible(sql: Statements, batch: Batch, kept: Kept, allowHold: boolean): void {
-  if (kept.state.hold && !allowHold) return;
+function removeVisible(sql: Statements, batch: Batch, { key }: Found, allowHold: boolean): void {
+  const kept = findByKey(sql, key);
+  if (!kept || (kept.state.hold && !allowHold)) return;
   if (isVisible(kept.state, batch.now)) count(batch, kept.state);
   bury(sql, batch, kept);
 }
@@ -140,9 +142,10 @@ function removeVisible(sql: Statements, batch: Batch, kept: Kept, allowHold: boo
  *
  * @returns whether it is gone
  */
-function forget(sql: Statements, batch: Batch, kept: Kept, allowHold: boolean): boolean {
-  const { key, base, state, operations } = kept;
-  if (state.hold && !allowHold) return true;
+function forget(sql: Statements, batch: Batch, { key }: Found, allowHold: boolean): boolean {
+  const kept = findByKey(sql, key);
+  if (!kept || (kept.state.hold && !allowHold)) return true;
+  const { base, state, operations } = kept;
   if (isVisible(state, batch.now)) count(batch, state);
   const below = state.next - base;
   if (below > 0) {

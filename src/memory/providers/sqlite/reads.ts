@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Body, Cursor, List, Page, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
+import type { Body, Cursor, List, Page, Read, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
 import { compareCursors, resolveWindow, EARLIEST, LATEST } from '../../local.js';
 import { placeOf } from './purge.js';
-import { type ConversationRow, toHeader } from './rows.js';
+import { type Found, type HeaderRow, toFound } from './rows.js';
 import type { Statements } from './statements.js';
 
 /** Headers one list call looks at, and about how many bytes of bodies end its page (UTF-16 units of text are counted). */
@@ -15,9 +15,16 @@ const PAGE_BYTES = 8_388_608;
 /** Headers one statistics call folds: about 5 ms. */
 const FOLD = 2000;
 
-/** Whether readers can see a row at a time. */
-export function isOpen(row: { readonly removed_at: number | null; readonly expires_at: number | null }, now: number): boolean {
-  return row.removed_at === null && (row.expires_at === null || row.expires_at > now);
+/** Whether readers can see a conversation at a time. */
+function isOpen({ header }: Found, now: number): boolean {
+  return header.expiresAt === undefined || header.expiresAt > now;
+}
+
+/** What a read answers. */
+export function readOne(sql: Statements, read: Read): Stored | undefined {
+  const row = sql.tuple<HeaderRow>('header', read.id);
+  const found = row && toFound(row);
+  return found && isOpen(found, read.now) ? readWindow(sql, found, read.window) : undefined;
 }
 
 /** A body as it was read. Most readers never ask for its length. */
@@ -41,21 +48,21 @@ interface SegmentRow {
 }
 
 /** A conversation with the messages and segments a window asks for. */
-export function readWindow(sql: Statements, row: ConversationRow, window: Window): Stored {
-  const header = toHeader(row);
+function readWindow(sql: Statements, found: Found, window: Window): Stored {
+  const { key, base, header } = found;
   const { from, to } = resolveWindow(header, window);
   if (from >= to) return { header, bodies: [], segments: [] };
-  const { base, packed_to: packedTo } = row;
-  const packed = from < packedTo ? sql.all<SegmentRow>('segments', row.key, from - base, Math.min(to, packedTo) - base) : [];
+  const { packedTo } = header;
+  const packed = from < packedTo ? sql.all<SegmentRow>('segments', key, from - base, Math.min(to, packedTo) - base) : [];
   return {
     header,
-    bodies: to > packedTo ? readBodies(sql, row, Math.max(from, packedTo), to) : [],
+    bodies: to > packedTo ? readBodies(sql, found, Math.max(from, packedTo), to) : [],
     segments: packed.map(({ first, next, data }): Segment => ({ from: base + first, to: base + next, data })),
   };
 }
 
 /** The bodies of sequences from `from` to before `to`. */
-function readBodies(sql: Statements, { key, base }: ConversationRow, from: number, to: number): Stored['bodies'] {
+function readBodies(sql: Statements, { key, base }: Found, from: number, to: number): Stored['bodies'] {
   const texts = sql.values<string>('messages', key, from - base, to - base);
   // they are all there, unless somebody has tampered with the file: the layer then says which is missing
   const seqs = texts.length === to - from ? undefined : sql.values<number>('positions', key, from - base, to - base).map((p) => base + p);
@@ -85,28 +92,29 @@ export function listPage(sql: Statements, list: List): Page {
   let bytes = 0;
   for (let scanned = 0; items.length < list.limit && scanned < SCAN && bytes < PAGE_BYTES; ) {
     const wanted = Math.min(list.limit - items.length, SCAN - scanned);
-    const found = sql.all<ConversationRow>(name, place.at, place.id, end, wanted, ...owner);
-    for (const row of found) {
-      place = placeOf(row, list.by);
+    const rows = sql.tuples<HeaderRow>(name, place.at, place.id, end, wanted, ...owner);
+    for (const row of rows) {
+      const found = toFound(row);
+      place = placeOf(found, list.by);
       scanned++;
-      if (!isOpen(row, list.now) || !mayMatch(row, list)) continue;
-      const stored = readWindow(sql, row, list.window);
+      if (!isOpen(found, list.now) || !mayMatch(found, list)) continue;
+      const stored = readWindow(sql, found, list.window);
       items.push(stored);
       for (const { body } of stored.bodies) bytes += body.text.length;
       for (const { data } of stored.segments) bytes += data.length;
       if (bytes >= PAGE_BYTES) return { items, cursor: place };
     }
-    if (found.length < wanted) return { items };
+    if (rows.length < wanted) return { items };
   }
   return { items, cursor: place };
 }
 
 /** What can be told from the columns; the layer decides on metadata. */
-function mayMatch(row: ConversationRow, list: List): boolean {
+function mayMatch({ header: { trace, updatedAt } }: Found, list: List): boolean {
   return (
-    (list.trace === undefined || row.trace === list.trace) &&
-    (list.since === undefined || row.updated_at >= list.since) &&
-    (list.until === undefined || row.updated_at <= list.until)
+    (list.trace === undefined || trace === list.trace) &&
+    (list.since === undefined || updatedAt >= list.since) &&
+    (list.until === undefined || updatedAt <= list.until)
   );
 }
 

@@ -6,31 +6,41 @@
 import type { Database, SqlValue, Statement } from './client.js';
 import { sql } from './sql.generated.js';
 
-/** A prepared statement whose rows come as arrays; without `names` the SQLite of this Node can only give objects. */
+/** The columns of {@link HeaderRow} (rows.ts), in its order. */
+const HEADER =
+  'key, base, id, owner, trace, epoch, version, created_at, updated_at, ttl, expires_at, hold, first, next, packed_to, bytes, metadata';
+
+/** The statements of sql/*.sql that are not migrations: name and text. */
+export function statementTexts(): readonly (readonly [name: string, text: string])[] {
+  return (
+    Object.entries(sql)
+      .filter(([file]) => !/^\d/.test(file))
+      // the first piece is what stands above the first name
+      .flatMap(([, text]) => text.split(/^-- name: /m).slice(1))
+      .map((piece) => [piece.slice(0, piece.indexOf('\n')), piece.slice(piece.indexOf('\n')).replace('{header}', HEADER)])
+  );
+}
+
+/** A prepared statement. `names`: its rows come as arrays, of these columns; the SQLite of an older Node can only give objects. */
 interface Prepared {
   readonly statement: Statement;
   readonly names: readonly string[] | undefined;
 }
 
 /**
- * The statements of sql/*.sql, prepared once for a connection. Rows are taken as arrays and named here: setting each
- * property from outside JavaScript takes twice as long (measured on a window of 50 bodies: 57 against 33 µs).
+ * The statements of sql/*.sql, prepared once for a connection. Rows are taken as arrays: setting each property from outside
+ * JavaScript takes twice as long (measured on a window of 50 bodies: 57 against 33 µs).
  */
 export class Statements {
   readonly #prepared = new Map<string, Prepared>();
 
   /** @param db - a migrated database */
   constructor(db: Database) {
-    for (const [file, text] of Object.entries(sql)) {
-      if (/^\d/.test(file)) continue;
-      // the first piece is what stands above the first name
-      for (const piece of text.split(/^-- name: /m).slice(1)) {
-        const end = piece.indexOf('\n');
-        const statement = db.prepare(piece.slice(end));
-        const names = statement.setReturnArrays && statement.columns?.().map((column) => column.name);
-        if (names) statement.setReturnArrays?.(true);
-        this.#prepared.set(piece.slice(0, end), { statement, names });
-      }
+    for (const [name, text] of statementTexts()) {
+      const statement = db.prepare(text);
+      const names = statement.setReturnArrays && statement.columns?.().map((column) => column.name);
+      if (names) statement.setReturnArrays?.(true);
+      this.#prepared.set(name, { statement, names });
     }
   }
 
@@ -69,18 +79,30 @@ export class Statements {
     return statement.all(...values).map((row) => toObject(row, names) as T);
   }
 
-  /** The first column of the first row. */
+  /** The first row as an array: for long rows, because naming 17 columns one by one takes as long as reading them. */
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as with get()
-  value<T extends SqlValue>(name: string, ...values: readonly SqlValue[]): T | undefined {
+  tuple<T extends readonly SqlValue[]>(name: string, ...values: readonly SqlValue[]): T | undefined {
     const row = this.#named(name).statement.get(...values);
-    return row === undefined ? undefined : (firstOf(row) as T);
+    return row === undefined ? undefined : (toTuple(row) as T);
+  }
+
+  /** All rows as arrays. */
+  tuples<T extends readonly SqlValue[]>(name: string, ...values: readonly SqlValue[]): T[] {
+    return this.#named(name)
+      .statement.all(...values)
+      .map((row) => toTuple(row) as T);
+  }
+
+  /** The first column of the first row. */
+  value<T extends SqlValue>(name: string, ...values: readonly SqlValue[]): T | undefined {
+    return this.tuple<readonly [T]>(name, ...values)?.[0];
   }
 
   /** The first column of all rows. */
   values<T extends SqlValue>(name: string, ...values: readonly SqlValue[]): T[] {
     return this.#named(name)
       .statement.all(...values)
-      .map((row) => firstOf(row) as T);
+      .map((row) => toTuple(row)[0] as T);
   }
 }
 
@@ -91,6 +113,6 @@ function toObject(row: unknown, names: readonly string[] | undefined): unknown {
   return named;
 }
 
-function firstOf(row: unknown): unknown {
-  return Array.isArray(row) ? (row as readonly unknown[])[0] : Object.values(row as object)[0];
+function toTuple(row: unknown): readonly unknown[] {
+  return Array.isArray(row) ? row : Object.values(row as object);
 }

@@ -1,11 +1,15 @@
 -- name: beginRead
 BEGIN;
 
+-- {header}: see statements.ts.
+-- name: header
+SELECT {header} FROM conversations WHERE id = ?1 AND removed_at IS NULL;
+
 -- name: conversation
-SELECT * FROM conversations WHERE id = ?1;
+SELECT {header}, operations, removed_at, writers_floor, writers FROM conversations WHERE id = ?1;
 
 -- name: conversationByKey
-SELECT * FROM conversations WHERE key = ?1;
+SELECT {header}, operations, removed_at, writers_floor, writers FROM conversations WHERE key = ?1;
 
 -- Bodies of a conversation (?1) from one position (?2) to before another (?3, never 0).
 -- name: messages
