@@ -29,6 +29,7 @@ import type {
 } from '../../driver.js';
 import { MemoryConnectionError, MemoryError } from '../../errors.js';
 import { decideRemove, isVisible } from '../../local.js';
+import { cutBodies } from './bodies.js';
 import { configure, connect, type Database, isInMemory, loadSqlite } from './client.js';
 import { classify, isContention, openError, pathError } from './failures.js';
 import { FileGuard } from './guard.js';
@@ -214,6 +215,7 @@ class SqliteDriver implements StorageDriver {
     }
   }
 
+  /** See {@link TURN_MS}. */
   async #breathe(): Promise<void> {
     this.#worked = 0;
     await turn();
@@ -254,6 +256,7 @@ class SqliteDriver implements StorageDriver {
       const [from, to] = [pack.from - base, pack.to - base];
       if (epoch !== pack.epoch || packedTo !== pack.from || first > pack.from || next < pack.to) return 'stale';
       if (typeof pack.data === 'string') throw new TypeError('a segment must be bytes');
+      cutBodies(sql, key, to);
       const unpacked = sql.value<number>('messageBytes', key, from, to) ?? 0;
       sql.run('insertSegment', key, from, to, pack.data);
       sql.run('dropMessages', key, from, to);

@@ -6,6 +6,7 @@
  * @module
  */
 import type { PurgeOutcome } from '../../driver.js';
+import { cutBodies } from './bodies.js';
 import type { Statements } from './statements.js';
 import type { Kept } from './rows.js';
 
@@ -27,7 +28,7 @@ export function batchBudget(): Budget {
 }
 
 /** Rows looked at in one step of a reap; the bytes are known only after the step. */
-const STEP = 64;
+const STEP = 16;
 
 /**
  * Lets go of the visible messages of a conversation that lie below a sequence, now or later.
@@ -43,6 +44,7 @@ export function discard(sql: Statements, kept: Kept, below: number, bytes: numbe
   const { first, packedTo } = kept.state;
   const rows = below - first;
   if (rows <= 0) return;
+  if (below > packedTo) cutBodies(sql, key, below - base);
   if (rows > budget.rows || bytes > budget.bytes) {
     sql.run('leave', key, below - base);
     return;
@@ -57,6 +59,7 @@ interface Oldest {
   readonly count: number;
   readonly next: number | null;
   readonly bytes: number;
+  readonly messages: number;
 }
 
 /** What a reap of one conversation did. */
@@ -87,9 +90,9 @@ export function reapBodies(sql: Statements, key: number, below: number, budget: 
       const oldest = sql.get<Oldest>(look, key, below, STEP);
       if (!oldest || oldest.next === null) break;
       sql.run(drop, key, 0, oldest.next);
-      if (look === 'oldestMessages') messages += oldest.count;
+      messages += oldest.messages;
       bytes += oldest.bytes;
-      budget.rows -= oldest.count;
+      budget.rows -= Math.max(oldest.messages, oldest.count);
       budget.bytes -= oldest.bytes;
       if (oldest.count < STEP) break;
     }

@@ -5,6 +5,7 @@
  */
 import type { Body, Cursor, List, Page, Read, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
 import { compareCursors, resolveWindow, EARLIEST, LATEST } from '../../local.js';
+import { type BodiesRow, textsOf } from './bodies.js';
 import { placeOf } from './purge.js';
 import { type Found, type HeaderRow, toFound } from './rows.js';
 import type { Statements } from './statements.js';
@@ -61,12 +62,17 @@ function readWindow(sql: Statements, found: Found, window: Window): Stored {
   };
 }
 
-/** The bodies of sequences from `from` to before `to`. */
+/** The bodies of sequences from `from` to before `to`. One that is missing in a damaged file is missing here too. */
 function readBodies(sql: Statements, { key, base }: Found, from: number, to: number): Stored['bodies'] {
-  const texts = sql.values<string>('messages', key, from - base, to - base);
-  // they are all there, unless somebody has tampered with the file: the layer then says which is missing
-  const seqs = texts.length === to - from ? undefined : sql.values<number>('positions', key, from - base, to - base).map((p) => base + p);
-  return texts.map((text, i) => ({ seq: seqs?.[i] ?? from + i, body: new ReadBody(text) }));
+  const out: { seq: number; body: Body }[] = [];
+  for (const row of sql.tuples<BodiesRow>('messages', key, from - base, to - base)) {
+    let seq = base + row[0];
+    for (const text of textsOf(row)) {
+      if (seq >= from && seq < to) out.push({ seq, body: new ReadBody(text) });
+      seq++;
+    }
+  }
+  return out;
 }
 
 /** The statement of a walk, where it begins and the time it ends at. */

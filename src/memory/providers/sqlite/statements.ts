@@ -94,6 +94,7 @@ export class Statements {
   }
 
   /** The first column of the first row. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- as with get()
   value<T extends SqlValue>(name: string, ...values: readonly SqlValue[]): T | undefined {
     return this.tuple<readonly [T]>(name, ...values)?.[0];
   }

@@ -5,6 +5,7 @@
  */
 import { OPERATIONS_KEPT, type Receipt, type Write, type WriteOutcome } from '../../driver.js';
 import { decideWrite, type Lookup } from '../../local.js';
+import { cutBodies, insertBodies } from './bodies.js';
 import { PositionsError } from './failures.js';
 import { discard, inlineBudget } from './leftovers.js';
 import { forgottenUpTo, replaceState } from './purge.js';
@@ -37,6 +38,7 @@ function lookup(sql: Statements, kept: Kept | undefined, now: number): Lookup {
       if (!kept) return 0;
       const { key, base } = kept;
       const { packedTo } = kept.state;
+      if (to > packedTo) cutBodies(sql, key, to - base);
       const messages = to > packedTo ? sql.value<number>('messageBytes', key, Math.max(from, packedTo) - base, to - base) : undefined;
       const packed = from < packedTo ? sql.value<number>('segmentBytes', key, from - base, to - base) : undefined;
       return (messages ?? 0) + (packed ?? 0);
@@ -72,10 +74,8 @@ export function writeOne(sql: Statements, recent: Recent, write: Write): WriteOu
     const written = write.bodies.reduce((sum, body) => sum + body.bytes, 0);
     discard(sql, kept, Math.min(state.first, kept.state.next), kept.state.bytes + written - state.bytes, inlineBudget());
   }
-  for (let i = Math.max(0, state.first - seq); i < write.bodies.length; i++) {
-    const body = write.bodies[i];
-    if (body) sql.run('insertMessage', key, seq + i - base, body.text);
-  }
+  const trimmed = Math.max(0, state.first - seq);
+  insertBodies(sql, key, seq + trimmed - base, trimmed === 0 ? write.bodies : write.bodies.slice(trimmed));
   if (write.operation) {
     const { receipt } = decision.outcome;
     const { hash, digest } = write.operation;

@@ -16,15 +16,15 @@ SELECT conversation AS key, below FROM leftovers LIMIT ?1;
 -- name: dropLeftover
 DELETE FROM leftovers WHERE conversation = ?1;
 
--- The position behind the oldest ?3 messages of a leftover below ?2, and their bytes.
+-- The position behind the oldest ?3 rows of a leftover below ?2, their messages and their bytes.
 -- name: oldestMessages
-SELECT count(*) AS count, max(position) + 1 AS next, coalesce(sum(size), 0) AS bytes FROM (
-  SELECT id & 4294967295 AS position, octet_length(body) AS size FROM messages
+SELECT count(*) AS count, max(next) AS next, coalesce(sum(size), 0) AS bytes, coalesce(sum(messages), 0) AS messages FROM (
+  SELECT next, octet_length(bodies) AS size, next - (id & 4294967295) AS messages FROM messages
   WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | (?2 - 1) ORDER BY id LIMIT ?3
 );
 
 -- name: oldestSegments
-SELECT count(*) AS count, max(next) AS next, coalesce(sum(size), 0) AS bytes FROM (
+SELECT count(*) AS count, max(next) AS next, coalesce(sum(size), 0) AS bytes, 0 AS messages FROM (
   SELECT next, octet_length(data) AS size FROM segments
   WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | (?2 - 1) AND next <= ?2 ORDER BY id LIMIT ?3
 );

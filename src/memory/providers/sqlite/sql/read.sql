@@ -12,11 +12,12 @@ SELECT {header}, operations, removed_at, writers_floor, writers FROM conversatio
 SELECT {header}, operations, removed_at, writers_floor, writers FROM conversations WHERE key = ?1;
 
 -- Bodies of a conversation (?1) from one position (?2) to before another (?3, never 0).
+-- As with segments: the last row that begins at or before the window may reach into it.
 -- name: messages
-SELECT body FROM messages WHERE id BETWEEN (?1 << 32) | ?2 AND (?1 << 32) | (?3 - 1) ORDER BY id;
-
--- name: positions
-SELECT id & 4294967295 FROM messages WHERE id BETWEEN (?1 << 32) | ?2 AND (?1 << 32) | (?3 - 1) ORDER BY id;
+SELECT id & 4294967295, next, bodies FROM messages
+WHERE id BETWEEN coalesce((SELECT max(id) FROM messages WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | ?2), (?1 << 32) | ?2)
+  AND (?1 << 32) | (?3 - 1) AND next > ?2
+ORDER BY id;
 
 -- Segments follow each other without gaps: the last that begins at or before the window is the first that may overlap it.
 -- name: segments

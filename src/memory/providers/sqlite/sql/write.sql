@@ -36,8 +36,16 @@ UPDATE conversations SET version = ?2, next = ?3, bytes = ?4, writers = ?5, upda
 -- name: extendConversationAgain
 UPDATE conversations SET version = ?2, next = ?3, bytes = ?4, writers = ?5 WHERE key = ?1;
 
--- name: insertMessage
-INSERT INTO messages (id, body) VALUES ((?1 << 32) | ?2, ?3);
+-- name: insertMessages
+INSERT INTO messages (id, next, bodies) VALUES ((?1 << 32) | ?2, ?3, ?4);
+
+-- The row that reaches over a position (?2, not 0).
+-- name: straddling
+SELECT id & 4294967295, next, bodies FROM messages
+WHERE id = (SELECT max(id) FROM messages WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | (?2 - 1)) AND next > ?2;
+
+-- name: shortenMessages
+UPDATE messages SET next = ?3, bodies = ?4 WHERE id = (?1 << 32) | ?2;
 
 -- name: operation
 SELECT n, digest, version, count, created FROM operations WHERE conversation = ?1 AND hash = ?2;
@@ -49,7 +57,9 @@ INSERT OR REPLACE INTO operations (conversation, hash, n, digest, version, count
 DELETE FROM operations WHERE conversation = ?1 AND n <= ?2;
 
 -- name: messageBytes
-SELECT coalesce(sum(octet_length(body)), 0) AS bytes FROM messages WHERE id BETWEEN (?1 << 32) | ?2 AND (?1 << 32) | (?3 - 1);
+-- Between two bodies of a row is one line break.
+SELECT coalesce(sum(octet_length(bodies) + 1 - (next - (id & 4294967295))), 0) AS bytes
+FROM messages WHERE id BETWEEN (?1 << 32) | ?2 AND (?1 << 32) | (?3 - 1);
 
 -- name: segmentBytes
 SELECT coalesce(sum(octet_length(data)), 0) AS bytes FROM segments
