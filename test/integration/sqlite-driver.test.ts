@@ -15,7 +15,7 @@ import {
 } from '../../src/memory/driver.js';
 import { connect, type Database, loadSqlite } from '../../src/memory/providers/sqlite/client.js';
 import { createSqliteDriver } from '../../src/memory/providers/sqlite/driver.js';
-import { statementTexts } from '../../src/memory/providers/sqlite/statements.js';
+import { Statements, statementTexts } from '../../src/memory/providers/sqlite/statements.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'jaf-sqlite-driver-'));
 const module = await loadSqlite();
@@ -282,6 +282,35 @@ describe('the SQLite driver', () => {
     // what was trimmed is not in a row beside what stayed
     expect([messagesIn(db), countIn(db, 'segments')]).toEqual([7, 0]);
     expect(db.prepare("SELECT count(*) AS n FROM messages WHERE bodies LIKE '%m14%'").get()).toEqual({ n: 0 });
+  });
+
+  it('reads the same from a SQLite that cannot give rows as arrays (Node before 22.16)', async () => {
+    const path = file();
+    const driver = await driverOn(path);
+    await send(driver, write('c', range(20), { owner: 'ann', metadata: '{"x":1}' }));
+    const db = besides(path);
+    const old: Database = {
+      exec: (text) => db.exec(text),
+      close: () => db.close(),
+      prepare: (text) => {
+        const statement = db.prepare(text);
+        return {
+          run: (...values) => statement.run(...values),
+          get: (...values) => statement.get(...values),
+          all: (...values) => statement.all(...values),
+        };
+      },
+    };
+    const [today, before] = [new Statements(db), new Statements(old)];
+    const key = today.value<number>('conversation', 'c') ?? 0;
+    expect(key).toBeGreaterThan(0);
+    expect(before.value('conversation', 'c')).toBe(key);
+    expect(today.tuple('header', 'c')).toHaveLength(17);
+    expect(before.tuple('header', 'c')).toEqual(today.tuple('header', 'c'));
+    expect(before.tuples('messages', key, 0, 20)).toEqual(today.tuples('messages', key, 0, 20));
+    expect(before.get('oldestMessages', key, 20, 16)).toEqual(today.get('oldestMessages', key, 20, 16));
+    expect(before.all('totals', 0, '', 10)).toEqual(today.all('totals', 0, '', 10));
+    expect(today.tuple('header', 'none') ?? before.tuple('header', 'none') ?? before.get('barred', 'x')).toBeUndefined();
   });
 
   it('takes bodies with line breaks', async () => {
