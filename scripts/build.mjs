@@ -1,7 +1,9 @@
 // Builds dist/: embeds the .sql sources, compiles, and marks the binary executable. It compiles elsewhere and swaps at
-// the end, so a build that fails leaves the last good one in place.
+// the end, so a build that fails leaves the last good one in place. Comments stay in the declarations, where editors show
+// them, and are left out of the code: they were a quarter of the package.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -20,7 +22,23 @@ const run = (file, args) => {
 };
 rmSync(fresh, { recursive: true, force: true });
 run(`${root}scripts/embed.mjs`, []);
-run(tsc, ['-p', `${root}tsconfig.json`, '--outDir', fresh]);
+const compile = (...options) => run(tsc, ['-p', `${root}tsconfig.json`, '--outDir', fresh, ...options]);
+compile('--declaration', 'false', '--isolatedDeclarations', 'false', '--removeComments');
+compile('--emitDeclarationOnly');
+
+// the declarations that no entry point leads to are of no use to anybody
+const entries = Object.values(JSON.parse(readFileSync(`${root}package.json`, 'utf8')).exports).flatMap((entry) => entry.types ?? []);
+const reached = new Set();
+const reach = (file) => {
+  if (reached.has(file)) return;
+  reached.add(file);
+  for (const [, target] of readFileSync(file, 'utf8').matchAll(/(?:from |import\()'(\.[^']+)\.js'/g))
+    reach(resolve(file, `../${target}.d.ts`));
+};
+for (const entry of entries) reach(resolve(fresh, entry.replace('./dist/', '')));
+for (const file of readdirSync(fresh, { recursive: true, encoding: 'utf8' })) {
+  if (file.endsWith('.d.ts') && !reached.has(resolve(fresh, file))) rmSync(resolve(fresh, file));
+}
 chmodSync(`${fresh}/cli/main.js`, 0o755);
 rmSync(`${root}dist`, { recursive: true, force: true });
 renameSync(fresh, `${root}dist`);

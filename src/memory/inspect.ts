@@ -6,7 +6,6 @@
 import { resolve } from 'node:path';
 import { checkPostgresConfig, checkRedisConfig } from './config.js';
 import { type Env, ignoredVariables, readMemoryEnv } from './env.js';
-import { lookAtStore } from './probe.js';
 import { hostText, targetOf } from './providers/postgres/hosts.js';
 import type { MemoryProviderConfig } from './types.js';
 
@@ -169,6 +168,7 @@ const good = (message: string): ConnectionTest => ({ healthy: true, message });
 async function probeProvider(config: MemoryProviderConfig): Promise<ConnectionTest> {
   try {
     describeProvider(config); // names a bad setting
+    const { lookAtStore } = await import('./probe.js');
     const look = await lookAtStore(config);
     if (look) return look.state === 'unusable' || look.state === 'unreachable' ? bad(look.text) : good(look.text);
     return good(config.type === 'sqlite' ? 'SQLite in memory: ready.' : 'In-memory: ready.');

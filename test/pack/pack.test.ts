@@ -125,6 +125,46 @@ describe('nothing of a backend that is not used loads', () => {
   });
 });
 
+describe("import 'jaf/memory'", () => {
+  it('loads no backend but the in-memory one', async () => {
+    const loader = `import { writeSync } from 'node:fs'; export async function load(url, context, next) { writeSync(1, url + '\\n'); return next(url, context); }`;
+    await project.write(
+      'trace.mjs',
+      `import { register } from 'node:module'; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(loader)}`)});`,
+    );
+    await project.write('memory-only.mjs', `import 'jaf/memory';`);
+    const { code, stdout } = await project.node(['--import', './trace.mjs', 'memory-only.mjs']);
+    expect(code).toBe(0);
+    const files = stdout.split('\n').filter((url) => url.startsWith('file:') && !url.endsWith('/memory-only.mjs'));
+    expect(files.length).toBeGreaterThan(10);
+    const strange = files
+      .map((url) => url.replace(/.*\/node_modules\//, ''))
+      .filter((path) => !/^jaf\/dist\/memory\/[^/]+\.js$/.test(path));
+    expect(strange.sort()).toEqual([
+      'jaf/dist/memory/providers/in-memory/conversation.js',
+      'jaf/dist/memory/providers/in-memory/driver.js',
+      'jaf/dist/memory/providers/in-memory/index.js',
+      'jaf/dist/memory/providers/in-memory/ordered.js',
+      // two small files of the rules for names and hosts, which the checks of a configuration use
+      'jaf/dist/memory/providers/postgres/hosts.js',
+      'jaf/dist/memory/providers/postgres/names.js',
+      'jaf/dist/memory/providers/sqlite/index.js',
+    ]);
+    expect(files.filter((url) => url.endsWith('/memory/probe.js'))).toEqual([]);
+  });
+
+  it('takes six modules of Node and what those load themselves', async () => {
+    const six = ['crypto', 'fs', 'path', 'url', 'util', 'zlib'];
+    const code = `${six.map((name) => `await import('node:${name}');`).join(' ')}
+      const { isBuiltin } = await import('node:module');
+      const before = new Set(process.moduleLoadList);
+      await import('jaf/memory');
+      const loaded = process.moduleLoadList.filter((name) => !before.has(name)).map((name) => name.replace(/^NativeModule /, ''));
+      console.log(JSON.stringify(loaded.filter((name) => isBuiltin('node:' + name))));`;
+    expect(await json(['--input-type=module', '-e', code])).toEqual([]);
+  });
+});
+
 // a compiler may take long on a busy machine
 describe('types', { timeout: 240_000 }, () => {
   const strict = {

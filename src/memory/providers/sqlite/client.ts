@@ -16,6 +16,10 @@ export interface Statement {
   run(...values: readonly SqlValue[]): { readonly changes: number | bigint; readonly lastInsertRowid: number | bigint };
   get(...values: readonly SqlValue[]): unknown;
   all(...values: readonly SqlValue[]): unknown[];
+  /** Rows as arrays from now on; Node has it since 22.16. */
+  setReturnArrays?(enabled: boolean): void;
+  /** Likewise. */
+  columns?(): readonly { readonly name: string }[];
 }
 
 /** A connection: what is used of `DatabaseSync`. */

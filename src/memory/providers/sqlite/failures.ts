@@ -9,6 +9,9 @@ import { MemoryConfigError, MemoryError, MemoryStorageError } from '../../errors
 /** The file was deleted, or another was put in its place, while it was open. */
 export class FileGoneError extends Error {}
 
+/** A conversation has had as many bodies as can be numbered. */
+export class PositionsError extends Error {}
+
 /** The primary result code of a failure of SQLite; undefined when it is something else. */
 function sqliteCode(error: unknown): number | undefined {
   const code = (error as { errcode?: unknown } | null | undefined)?.errcode;
@@ -47,6 +50,12 @@ export function classify(error: unknown): Classified {
     return {
       kind: 'storage',
       reason: 'the database file was deleted, moved or replaced while it was open; close the provider and open it again',
+    };
+  }
+  if (error instanceof PositionsError) {
+    return {
+      kind: 'storage',
+      reason: 'the conversation has had 4,294,967,296 messages, the most that SQLite can number; go on in a new conversation',
     };
   }
   if (error instanceof SyntaxError) return { kind: 'corrupt', reason: 'a stored row is damaged (not JSON)' };

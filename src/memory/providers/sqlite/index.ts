@@ -7,7 +7,6 @@ import { checkSqliteConfig } from '../../config.js';
 import { createProvider } from '../../provider.js';
 import { startSweeping, SWEEP_SECONDS } from '../../sweep.js';
 import type { MemoryProvider, SqliteConfig } from '../../types.js';
-import { createSqliteDriver } from './driver.js';
 
 /** Default of `path`. */
 const PATH = './jaf-memory.db';
@@ -30,6 +29,8 @@ const PATH = './jaf-memory.db';
  */
 export async function createSqliteProvider(config: SqliteConfig = {}): Promise<MemoryProvider> {
   const { path = PATH, durability, sweep, ...options } = checkSqliteConfig(config);
+  // a program that keeps its conversations elsewhere does not load SQLite's part
+  const { createSqliteDriver } = await import('./driver.js');
   const driver = createSqliteDriver({ path, durability, clock: options.clock });
   await driver.open();
   const provider = createProvider(driver, options);

@@ -6,6 +6,7 @@
  * @module
  */
 import type { PurgeOutcome } from '../../driver.js';
+import { cutBodies } from './bodies.js';
 import type { Statements } from './statements.js';
 import type { Kept } from './rows.js';
 
@@ -27,7 +28,7 @@ export function batchBudget(): Budget {
 }
 
 /** Rows looked at in one step of a reap; the bytes are known only after the step. */
-const STEP = 64;
+const STEP = 16;
 
 /**
  * Lets go of the visible messages of a conversation that lie below a sequence, now or later.
@@ -39,27 +40,29 @@ const STEP = 64;
  * @param budget - what may be deleted at once; reduced by what was
  */
 export function discard(sql: Statements, kept: Kept, below: number, bytes: number, budget: Budget): void {
-  const { key } = kept;
-  const { epoch, first, packedTo } = kept.state;
+  const { key, base } = kept;
+  const { first, packedTo } = kept.state;
   const rows = below - first;
   if (rows <= 0) return;
+  if (below > packedTo) cutBodies(sql, key, below - base);
   if (rows > budget.rows || bytes > budget.bytes) {
-    sql.run('leave', key, epoch, below);
+    sql.run('leave', key, below - base);
     return;
   }
   budget.rows -= rows;
   budget.bytes -= bytes;
-  if (below > packedTo) sql.run('dropMessages', key, epoch, Math.max(first, packedTo), below);
-  if (first < packedTo) sql.run('dropSegments', key, epoch, first, below);
+  if (below > packedTo) sql.run('dropMessages', key, Math.max(first, packedTo) - base, below - base);
+  if (first < packedTo) sql.run('dropSegments', key, first - base, below - base);
 }
 
 interface Oldest {
   readonly count: number;
   readonly next: number | null;
   readonly bytes: number;
+  readonly messages: number;
 }
 
-/** What a reap of one epoch did. */
+/** What a reap of one conversation did. */
 export interface Reaped {
   readonly messages: number;
   readonly bytes: number;
@@ -68,15 +71,14 @@ export interface Reaped {
 }
 
 /**
- * Deletes messages and segments of an epoch that end below a sequence, within a budget.
+ * Deletes messages and segments of a conversation that end below a position, within a budget.
  *
  * @param sql - statements, inside a transaction
- * @param life - conversation key and epoch
- * @param below - a sequence
+ * @param key - of the conversation
+ * @param below - a position, not 0
  * @param budget - reduced by what was deleted
  */
-export function reapLife(sql: Statements, life: { readonly key: number; readonly epoch: number }, below: number, budget: Budget): Reaped {
-  const { key, epoch } = life;
+export function reapBodies(sql: Statements, key: number, below: number, budget: Budget): Reaped {
   let messages = 0;
   let bytes = 0;
   for (const [look, drop] of [
@@ -85,17 +87,17 @@ export function reapLife(sql: Statements, life: { readonly key: number; readonly
   ] as const) {
     for (;;) {
       if (budget.rows <= 0 || budget.bytes <= 0) return { messages, bytes, done: false };
-      const oldest = sql.get<Oldest>(look, key, epoch, below, STEP);
+      const oldest = sql.get<Oldest>(look, key, below, STEP);
       if (!oldest || oldest.next === null) break;
-      sql.run(drop, key, epoch, Number.MIN_SAFE_INTEGER, oldest.next);
-      if (look === 'oldestMessages') messages += oldest.count;
+      sql.run(drop, key, 0, oldest.next);
+      messages += oldest.messages;
       bytes += oldest.bytes;
-      budget.rows -= oldest.count;
+      budget.rows -= Math.max(oldest.messages, oldest.count);
       budget.bytes -= oldest.bytes;
       if (oldest.count < STEP) break;
     }
   }
-  sql.run('dropLeftover', key, epoch);
+  sql.run('dropLeftover', key);
   return { messages, bytes, done: true };
 }
 
@@ -116,9 +118,9 @@ export function reap(sql: Statements, until: number, now: number, limit: number)
   let bytes = 0;
   let more = false;
   while (!more) {
-    const found = sql.all<{ conversation: number; epoch: number; below: number }>('leftovers', FETCH);
-    for (const { conversation, epoch, below } of found) {
-      const reaped = reapLife(sql, { key: conversation, epoch }, below, budget);
+    const found = sql.all<{ key: number; below: number }>('leftovers', FETCH);
+    for (const { key, below } of found) {
+      const reaped = reapBodies(sql, key, below, budget);
       messages += reaped.messages;
       bytes += reaped.bytes;
       if (!reaped.done) {
@@ -129,7 +131,7 @@ export function reap(sql: Statements, until: number, now: number, limit: number)
     }
     if (found.length < FETCH) break;
   }
-  if (sql.run('dropTombstones', until, limit) >= limit) more = true;
+  if (sql.count('dropTombstones', until, limit) >= limit) more = true;
   sql.run('dropBars', now);
   return { removed: 0, messages, bytes, more };
 }

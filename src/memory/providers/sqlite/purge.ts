@@ -3,16 +3,11 @@
  *
  * @module
  */
-import { type Cursor, type Purge, type PurgeOutcome, TOMBSTONE_MS } from '../../driver.js';
+import { type Cursor, type List, type Purge, type PurgeOutcome, TOMBSTONE_MS } from '../../driver.js';
 import { buryState, compareCursors, type ConversationState, isVisible, EARLIEST } from '../../local.js';
 import type { Statements } from './statements.js';
-import { batchBudget, type Budget, discard, reap, reapLife } from './leftovers.js';
-import { changingColumns, findByKey, type Kept } from './rows.js';
-
-/** A place in a walk and the conversation there. */
-export interface Place extends Cursor {
-  readonly key: number;
-}
+import { batchBudget, type Budget, discard, reap, reapBodies } from './leftovers.js';
+import { changingColumns, findByKey, type Found, type HeaderRow, type Kept, toFound } from './rows.js';
 
 /** The setting that holds `Lookup.forgottenUpTo`. */
 const FORGOTTEN = 'forgotten_up_to';
@@ -23,19 +18,18 @@ const FORGOTTEN = 'forgotten_up_to';
  * @param sql - statements, inside a transaction
  */
 export function forgottenUpTo(sql: Statements): number {
-  return Number(sql.get<{ value: string }>('setting', FORGOTTEN)?.value ?? 0);
+  return Number(sql.value<string>('setting', FORGOTTEN) ?? 0);
 }
 
 /**
  * Stores a conversation over its row.
  *
  * @param sql - statements, inside a transaction
- * @param key - of the row
- * @param state - what it becomes
- * @param operations - caller operations noted in this life
+ * @param kept - its row and what it becomes
  */
-export function replaceState(sql: Statements, key: number, state: ConversationState, operations: number): void {
-  sql.run('replaceConversation', ...changingColumns(state, operations), key, state.owner ?? null, state.createdAt, state.removedAt ?? null);
+export function replaceState(sql: Statements, kept: Kept): void {
+  const { key, state } = kept;
+  sql.run('replaceConversation', ...changingColumns(kept), key, state.owner ?? null, state.createdAt, state.removedAt ?? null);
 }
 
 /**
@@ -49,7 +43,7 @@ export function replaceState(sql: Statements, key: number, state: ConversationSt
 export function storeTombstone(sql: Statements, kept: Kept, tombstone: ConversationState, budget: Budget): void {
   if (kept.operations > 0) sql.run('dropOperations', kept.key, kept.operations);
   discard(sql, kept, kept.state.next, kept.state.bytes, budget);
-  replaceState(sql, kept.key, tombstone, 0);
+  replaceState(sql, { ...kept, state: tombstone, operations: 0 });
 }
 
 /** A batch under way. */
@@ -102,54 +96,64 @@ export function purgeBatch(sql: Statements, purge: Purge, clock: number): PurgeO
       const start = purge.after ?? EARLIEST;
       const found =
         purge.owner === undefined
-          ? sql.all<Place>('updatedAsc', start.at, start.id, purge.until, limit)
-          : sql.all<Place>('ownerUpdatedAsc', start.at, start.id, purge.until, limit, purge.owner);
-      for (const place of found) removeVisible(sql, batch, place, false);
-      return outcome(batch, found.length >= limit, found.at(-1));
+          ? sql.tuples<HeaderRow>('updatedAsc', start.at, start.id, purge.until, limit)
+          : sql.tuples<HeaderRow>('ownerUpdatedAsc', start.at, start.id, purge.until, limit, purge.owner);
+      for (const row of found) removeVisible(sql, batch, toFound(row), false);
+      const last = found.at(-1);
+      return outcome(batch, found.length >= limit, last && placeOf(toFound(last), 'updated'));
     }
     case 'user': {
       const start = purge.after ?? EARLIEST;
-      const found = sql.all<Place>('ownerCreatedAsc', start.at, start.id, purge.upTo.at, limit, purge.owner);
+      const found = sql.tuples<HeaderRow>('ownerCreatedAsc', start.at, start.id, purge.upTo.at, limit, purge.owner);
       let last = purge.after;
-      for (const place of found) {
+      for (const row of found) {
+        const conversation = toFound(row);
+        const place = placeOf(conversation, 'created');
         if (compareCursors(place, purge.upTo) > 0) return outcome(batch, false);
-        if (!purge.forget) removeVisible(sql, batch, place, purge.allowHold);
-        else if (!forget(sql, batch, place, purge.allowHold)) return outcome(batch, true, last);
+        if (!purge.forget) removeVisible(sql, batch, conversation, purge.allowHold);
+        else if (!forget(sql, batch, conversation, purge.allowHold)) return outcome(batch, true, last);
         last = place;
       }
-      return outcome(batch, found.length >= limit, found.at(-1));
+      return outcome(batch, found.length >= limit, last);
     }
   }
 }
 
 function outcome({ removed, messages, bytes }: Batch, more: boolean, cursor?: Cursor): PurgeOutcome {
-  return { removed, messages, bytes, more, ...(more && cursor ? { cursor: { at: cursor.at, id: cursor.id } } : {}) };
+  return { removed, messages, bytes, more, ...(more && cursor ? { cursor } : {}) };
 }
 
-/** Buries the conversation at a place; one that is over already is buried too and not counted. */
-function removeVisible(sql: Statements, batch: Batch, place: Place, allowHold: boolean): void {
-  const kept = findByKey(sql, place.key);
+/** Where a conversation stands in a walk. */
+export function placeOf({ header }: Found, by: List['by']): Cursor {
+  return { at: by === 'updated' ? header.updatedAt : header.createdAt, id: header.id };
+}
+
+/** Buries a conversation; one that is over already is buried too and not counted. */
+function removeVisible(sql: Statements, batch: Batch, { key }: Found, allowHold: boolean): void {
+  const kept = findByKey(sql, key);
   if (!kept || (kept.state.hold && !allowHold)) return;
   if (isVisible(kept.state, batch.now)) count(batch, kept.state);
   bury(sql, batch, kept);
 }
 
 /**
- * Removes the conversation at a place without a trace. One with more bodies than the budget allows is hidden first (over
+ * Removes a conversation without a trace. One with more bodies than the budget allows is hidden first (over
  * since 1970 by every clock, and still its owner's, so that the next batch finds it) and goes when its last body went.
  *
  * @returns whether it is gone
  */
-function forget(sql: Statements, batch: Batch, place: Place, allowHold: boolean): boolean {
-  const kept = findByKey(sql, place.key);
+function forget(sql: Statements, batch: Batch, { key }: Found, allowHold: boolean): boolean {
+  const kept = findByKey(sql, key);
   if (!kept || (kept.state.hold && !allowHold)) return true;
-  const { key, state, operations } = kept;
+  const { base, state, operations } = kept;
   if (isVisible(state, batch.now)) count(batch, state);
-  sql.run('leave', key, state.epoch, state.next);
-  for (const { epoch, below } of sql.all<{ epoch: number; below: number }>('leftoversOf', key)) {
-    if (reapLife(sql, { key, epoch }, below, batch.budget).done) continue;
-    replaceState(sql, key, { ...state, hold: false, expiresAt: 0, first: state.next, packedTo: state.next }, operations);
-    return false;
+  const below = state.next - base;
+  if (below > 0) {
+    sql.run('leave', key, below);
+    if (!reapBodies(sql, key, below, batch.budget).done) {
+      replaceState(sql, { ...kept, state: { ...state, hold: false, expiresAt: 0, first: state.next, packedTo: state.next } });
+      return false;
+    }
   }
   if (operations > 0) sql.run('dropOperations', key, operations);
   sql.run('dropConversation', key);

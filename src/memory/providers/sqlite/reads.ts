@@ -3,27 +3,43 @@
  *
  * @module
  */
-import type { Cursor, List, Page, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
+import type { Body, Cursor, List, Page, Read, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
 import { compareCursors, resolveWindow, EARLIEST, LATEST } from '../../local.js';
-import type { Place } from './purge.js';
-import { type ConversationRow, toHeader } from './rows.js';
+import { type BodiesRow, textsOf } from './bodies.js';
+import { placeOf } from './purge.js';
+import { type Found, type HeaderRow, toFound } from './rows.js';
 import type { Statements } from './statements.js';
 
-/** Headers one list call looks at, and bytes of bodies after which it ends its page. */
+/** Headers one list call looks at, and about how many bytes of bodies end its page (UTF-16 units of text are counted). */
 const SCAN = 1000;
 const PAGE_BYTES = 8_388_608;
 /** Headers one statistics call folds: about 5 ms. */
 const FOLD = 2000;
 
-/** Whether readers can see a row at a time. */
-export function isOpen(row: { readonly removed_at: number | null; readonly expires_at: number | null }, now: number): boolean {
-  return row.removed_at === null && (row.expires_at === null || row.expires_at > now);
+/** Whether readers can see a conversation at a time. */
+function isOpen({ header }: Found, now: number): boolean {
+  return header.expiresAt === undefined || header.expiresAt > now;
 }
 
-interface MessageRow {
-  readonly seq: number;
+/** What a read answers. */
+export function readOne(sql: Statements, read: Read): Stored | undefined {
+  const row = sql.tuple<HeaderRow>('header', read.id);
+  const found = row && toFound(row);
+  return found && isOpen(found, read.now) ? readWindow(sql, found, read.window) : undefined;
+}
+
+/** A body as it was read. Most readers never ask for its length. */
+class ReadBody implements Body {
   readonly text: string;
-  readonly bytes: number;
+  value?: unknown;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get bytes(): number {
+    return Buffer.byteLength(this.text);
+  }
 }
 
 interface SegmentRow {
@@ -33,18 +49,30 @@ interface SegmentRow {
 }
 
 /** A conversation with the messages and segments a window asks for. */
-export function readWindow(sql: Statements, row: ConversationRow, window: Window): Stored {
-  const header = toHeader(row);
+function readWindow(sql: Statements, found: Found, window: Window): Stored {
+  const { key, base, header } = found;
   const { from, to } = resolveWindow(header, window);
   if (from >= to) return { header, bodies: [], segments: [] };
-  const { key, epoch, packed_to: packedTo } = row;
-  const bodies = to > packedTo ? sql.all<MessageRow>('messages', key, epoch, Math.max(from, packedTo), to) : [];
-  const packed = from < packedTo ? sql.all<SegmentRow>('segments', key, epoch, from, Math.min(to, packedTo)) : [];
+  const { packedTo } = header;
+  const packed = from < packedTo ? sql.all<SegmentRow>('segments', key, from - base, Math.min(to, packedTo) - base) : [];
   return {
     header,
-    bodies: bodies.map(({ seq, text, bytes }) => ({ seq, body: { text, bytes } })),
-    segments: packed.map(({ first, next, data }): Segment => ({ from: first, to: next, data })),
+    bodies: to > packedTo ? readBodies(sql, found, Math.max(from, packedTo), to) : [],
+    segments: packed.map(({ first, next, data }): Segment => ({ from: base + first, to: base + next, data })),
   };
+}
+
+/** The bodies of sequences from `from` to before `to`. One that is missing in a damaged file is missing here too. */
+function readBodies(sql: Statements, { key, base }: Found, from: number, to: number): Stored['bodies'] {
+  const out: { seq: number; body: Body }[] = [];
+  for (const row of sql.tuples<BodiesRow>('messages', key, from - base, to - base)) {
+    let seq = base + row[0];
+    for (const text of textsOf(row)) {
+      if (seq >= from && seq < to) out.push({ seq, body: new ReadBody(text) });
+      seq++;
+    }
+  }
+  return out;
 }
 
 /** The statement of a walk, where it begins and the time it ends at. */
@@ -70,29 +98,29 @@ export function listPage(sql: Statements, list: List): Page {
   let bytes = 0;
   for (let scanned = 0; items.length < list.limit && scanned < SCAN && bytes < PAGE_BYTES; ) {
     const wanted = Math.min(list.limit - items.length, SCAN - scanned);
-    const found = sql.all<Place>(name, place.at, place.id, end, wanted, ...owner);
-    for (const next of found) {
-      place = { at: next.at, id: next.id };
+    const rows = sql.tuples<HeaderRow>(name, place.at, place.id, end, wanted, ...owner);
+    for (const row of rows) {
+      const found = toFound(row);
+      place = placeOf(found, list.by);
       scanned++;
-      const row = sql.get<ConversationRow>('conversationByKey', next.key);
-      if (!row || !isOpen(row, list.now) || !mayMatch(row, list)) continue;
-      const stored = readWindow(sql, row, list.window);
+      if (!isOpen(found, list.now) || !mayMatch(found, list)) continue;
+      const stored = readWindow(sql, found, list.window);
       items.push(stored);
-      for (const { body } of stored.bodies) bytes += body.bytes;
+      for (const { body } of stored.bodies) bytes += body.text.length;
       for (const { data } of stored.segments) bytes += data.length;
       if (bytes >= PAGE_BYTES) return { items, cursor: place };
     }
-    if (found.length < wanted) return { items };
+    if (rows.length < wanted) return { items };
   }
   return { items, cursor: place };
 }
 
 /** What can be told from the columns; the layer decides on metadata. */
-function mayMatch(row: ConversationRow, list: List): boolean {
+function mayMatch({ header: { trace, updatedAt } }: Found, list: List): boolean {
   return (
-    (list.trace === undefined || row.trace === list.trace) &&
-    (list.since === undefined || row.updated_at >= list.since) &&
-    (list.until === undefined || row.updated_at <= list.until)
+    (list.trace === undefined || trace === list.trace) &&
+    (list.since === undefined || updatedAt >= list.since) &&
+    (list.until === undefined || updatedAt <= list.until)
   );
 }
 

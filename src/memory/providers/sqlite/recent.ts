@@ -24,7 +24,7 @@ export class Recent {
    * @param sql - statements, inside a transaction
    */
   refresh(sql: Statements): void {
-    const version = sql.get<{ data_version: number }>('dataVersion')?.data_version ?? -1;
+    const version = sql.value<number>('dataVersion') ?? -1;
     if (version !== this.#dataVersion) this.#kept.clear();
     this.#dataVersion = version;
   }

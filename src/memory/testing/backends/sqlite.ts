@@ -26,7 +26,9 @@ export function sqliteBackend(): Backend {
     bodies: async () => {
       const db = connect(await loadSqlite(), path());
       try {
-        const row = db.prepare('SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM segments) AS n').get();
+        const row = db
+          .prepare('SELECT (SELECT coalesce(sum(next - (id & 4294967295)), 0) FROM messages) + (SELECT count(*) FROM segments) AS n')
+          .get();
         return Number((row as { readonly n: unknown }).n);
       } finally {
         db.close();

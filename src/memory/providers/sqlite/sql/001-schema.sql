@@ -8,7 +8,7 @@ CREATE TABLE jaf_settings (
 -- One row for every conversation and tombstone. The long columns come last: a walk that needs only the others never
 -- touches their overflow pages.
 CREATE TABLE conversations (
-  key INTEGER PRIMARY KEY,
+  key INTEGER PRIMARY KEY CHECK (key < 2147483648), -- the upper half of a body's id
   id TEXT NOT NULL UNIQUE,
   owner TEXT,
   trace TEXT,
@@ -23,6 +23,7 @@ CREATE TABLE conversations (
   next INTEGER NOT NULL,          -- sequence the next message gets
   packed_to INTEGER NOT NULL,     -- messages before it are in segments
   bytes INTEGER NOT NULL,
+  base INTEGER NOT NULL,          -- sequence - base = position of a body
   operations INTEGER NOT NULL,    -- caller operations noted in this life
   removed_at INTEGER,             -- set on a tombstone
   writers_floor INTEGER NOT NULL,
@@ -37,25 +38,24 @@ CREATE INDEX conversations_owner_created ON conversations (owner, created_at, id
 CREATE INDEX conversations_expires ON conversations (expires_at) WHERE expires_at IS NOT NULL AND removed_at IS NULL;
 CREATE INDEX conversations_removed ON conversations (removed_at) WHERE removed_at IS NOT NULL;
 
--- A rowid table with an index, not WITHOUT ROWID: measured with real bodies (median 208, mean 600 bytes) an append writes
--- a third faster and the file is 1.18 times the bodies instead of 1.71, because a WITHOUT ROWID row above 1,000 bytes
--- takes an overflow page of its own. Reading the newest 50 costs the same.
+-- id = conversation << 32 | position. Positions count all bodies a row of conversations ever had: a new life goes on
+-- behind the last one, so that what is left of the old one never stands in its way.
+-- A row holds bodies of one write from the position in id to before next, a line each: half the rows and index entries of
+-- one row for each body (measured: CPU of a turn beside 63 other conversations 26 against 32 us). No row reaches over the
+-- first visible or the first unpacked body: it is cut in two before.
+-- Rows stand in the order they were written, with an index of their ids. With id as PRIMARY KEY an append at the end of the
+-- table is a fifth cheaper, and any other a quarter dearer: every fifth body of 400 bytes splits a page.
 CREATE TABLE messages (
-  conversation INTEGER NOT NULL,
-  epoch INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
-  body TEXT NOT NULL,
-  PRIMARY KEY (conversation, epoch, seq)
+  id INTEGER NOT NULL UNIQUE,
+  next INTEGER NOT NULL,
+  bodies TEXT NOT NULL
 ) STRICT;
 
--- Messages [first, next) in one compressed piece.
+-- Messages up to the position next in one compressed piece; id as above, of the first of them.
 CREATE TABLE segments (
-  conversation INTEGER NOT NULL,
-  epoch INTEGER NOT NULL,
-  first INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY,
   next INTEGER NOT NULL,
-  data BLOB NOT NULL,
-  PRIMARY KEY (conversation, epoch, first)
+  data BLOB NOT NULL
 ) STRICT;
 
 -- Operation ids of the current life; n is the value of conversations.operations after it. Only the newest 64 count.
@@ -70,13 +70,11 @@ CREATE TABLE operations (
   PRIMARY KEY (conversation, hash)
 ) STRICT, WITHOUT ROWID;
 
--- Messages of an epoch below a sequence that nobody can see any more: what a reap has to look at, and nothing else.
+-- Bodies below a position that nobody can see any more: what a reap has to look at, and nothing else.
 CREATE TABLE leftovers (
-  conversation INTEGER NOT NULL,
-  epoch INTEGER NOT NULL,
-  below INTEGER NOT NULL,
-  PRIMARY KEY (conversation, epoch)
-) STRICT, WITHOUT ROWID;
+  conversation INTEGER PRIMARY KEY,
+  below INTEGER NOT NULL
+) STRICT;
 
 -- Keyed hashes of erased users.
 CREATE TABLE bars (

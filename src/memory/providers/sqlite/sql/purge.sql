@@ -1,32 +1,33 @@
+-- Bodies are named by conversation (?1) and positions, from (?2) and to before (?3); to is never 0.
+
 -- name: dropMessages
-DELETE FROM messages WHERE conversation = ?1 AND epoch = ?2 AND seq >= ?3 AND seq < ?4;
+DELETE FROM messages WHERE id BETWEEN (?1 << 32) | ?2 AND (?1 << 32) | (?3 - 1);
 
 -- name: dropSegments
-DELETE FROM segments WHERE conversation = ?1 AND epoch = ?2 AND first < ?4 AND next > ?3 AND next <= ?4;
+DELETE FROM segments WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | (?3 - 1) AND next > ?2 AND next <= ?3;
 
 -- name: leave
-INSERT INTO leftovers (conversation, epoch, below) VALUES (?1, ?2, ?3)
-ON CONFLICT (conversation, epoch) DO UPDATE SET below = max(below, excluded.below);
+INSERT INTO leftovers (conversation, below) VALUES (?1, ?2)
+ON CONFLICT (conversation) DO UPDATE SET below = max(below, excluded.below);
 
 -- name: leftovers
-SELECT conversation, epoch, below FROM leftovers LIMIT ?1;
+SELECT conversation AS key, below FROM leftovers LIMIT ?1;
 
 -- name: dropLeftover
-DELETE FROM leftovers WHERE conversation = ?1 AND epoch = ?2;
+DELETE FROM leftovers WHERE conversation = ?1;
 
--- The sequence behind the oldest ?4 messages of a leftover, and their bytes.
+-- The position behind the oldest ?3 rows of a leftover below ?2, their messages and their bytes.
 -- name: oldestMessages
-SELECT count(*) AS count, max(seq) + 1 AS next, coalesce(sum(size), 0) AS bytes FROM (
-  SELECT seq, octet_length(body) AS size FROM messages WHERE conversation = ?1 AND epoch = ?2 AND seq < ?3 ORDER BY seq LIMIT ?4
+SELECT count(*) AS count, max(next) AS next, coalesce(sum(size), 0) AS bytes, coalesce(sum(messages), 0) AS messages FROM (
+  SELECT next, octet_length(bodies) AS size, next - (id & 4294967295) AS messages FROM messages
+  WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | (?2 - 1) ORDER BY id LIMIT ?3
 );
 
 -- name: oldestSegments
-SELECT count(*) AS count, max(next) AS next, coalesce(sum(size), 0) AS bytes FROM (
-  SELECT next, octet_length(data) AS size FROM segments WHERE conversation = ?1 AND epoch = ?2 AND first < ?3 AND next <= ?3 ORDER BY first LIMIT ?4
+SELECT count(*) AS count, max(next) AS next, coalesce(sum(size), 0) AS bytes, 0 AS messages FROM (
+  SELECT next, octet_length(data) AS size FROM segments
+  WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | (?2 - 1) AND next <= ?2 ORDER BY id LIMIT ?3
 );
-
--- name: leftoversOf
-SELECT conversation, epoch, below FROM leftovers WHERE conversation = ?1;
 
 -- name: dropTombstones
 DELETE FROM conversations WHERE key IN (

@@ -1,22 +1,30 @@
 -- name: beginRead
 BEGIN;
 
+-- {header}: see statements.ts.
+-- name: header
+SELECT {header} FROM conversations WHERE id = ?1 AND removed_at IS NULL;
+
 -- name: conversation
-SELECT * FROM conversations WHERE id = ?1;
+SELECT {header}, operations, removed_at, writers_floor, writers FROM conversations WHERE id = ?1;
 
 -- name: conversationByKey
-SELECT * FROM conversations WHERE key = ?1;
+SELECT {header}, operations, removed_at, writers_floor, writers FROM conversations WHERE key = ?1;
 
+-- Bodies of a conversation (?1) from one position (?2) to before another (?3, never 0).
+-- As with segments: the last row that begins at or before the window may reach into it.
 -- name: messages
-SELECT seq, body AS text, octet_length(body) AS bytes FROM messages
-WHERE conversation = ?1 AND epoch = ?2 AND seq >= ?3 AND seq < ?4 ORDER BY seq;
+SELECT id & 4294967295, next, bodies FROM messages
+WHERE id BETWEEN coalesce((SELECT max(id) FROM messages WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | ?2), (?1 << 32) | ?2)
+  AND (?1 << 32) | (?3 - 1) AND next > ?2
+ORDER BY id;
 
 -- Segments follow each other without gaps: the last that begins at or before the window is the first that may overlap it.
 -- name: segments
-SELECT first, next, data FROM segments
-WHERE conversation = ?1 AND epoch = ?2 AND first < ?4 AND next > ?3
-  AND first >= coalesce((SELECT max(first) FROM segments WHERE conversation = ?1 AND epoch = ?2 AND first <= ?3), ?3)
-ORDER BY first;
+SELECT id & 4294967295 AS first, next, data FROM segments
+WHERE id BETWEEN coalesce((SELECT max(id) FROM segments WHERE id BETWEEN (?1 << 32) AND (?1 << 32) | ?2), (?1 << 32) | ?2)
+  AND (?1 << 32) | (?3 - 1) AND next > ?2
+ORDER BY id;
 
 -- name: ping
 SELECT 1 AS one;

@@ -1,36 +1,36 @@
--- Walks give places (time, id) behind a place (?1, ?2) up to a time (?3), at most ?4; those of one owner (?5). The index
+-- Walks give headers behind a place (?1, ?2) up to a time (?3), at most ?4; those of one owner (?5). The index
 -- is named: another plan would sort the whole store for one page.
 
 -- name: updatedAsc
-SELECT key, updated_at AS at, id FROM conversations INDEXED BY conversations_updated
+SELECT {header} FROM conversations INDEXED BY conversations_updated
 WHERE removed_at IS NULL AND (updated_at, id) > (?1, ?2) AND updated_at <= ?3 ORDER BY updated_at, id LIMIT ?4;
 
 -- name: updatedDesc
-SELECT key, updated_at AS at, id FROM conversations INDEXED BY conversations_updated
+SELECT {header} FROM conversations INDEXED BY conversations_updated
 WHERE removed_at IS NULL AND (updated_at, id) < (?1, ?2) AND updated_at >= ?3 ORDER BY updated_at DESC, id DESC LIMIT ?4;
 
 -- name: createdAsc
-SELECT key, created_at AS at, id FROM conversations INDEXED BY conversations_created
+SELECT {header} FROM conversations INDEXED BY conversations_created
 WHERE removed_at IS NULL AND (created_at, id) > (?1, ?2) AND created_at <= ?3 ORDER BY created_at, id LIMIT ?4;
 
 -- name: createdDesc
-SELECT key, created_at AS at, id FROM conversations INDEXED BY conversations_created
+SELECT {header} FROM conversations INDEXED BY conversations_created
 WHERE removed_at IS NULL AND (created_at, id) < (?1, ?2) AND created_at >= ?3 ORDER BY created_at DESC, id DESC LIMIT ?4;
 
 -- name: ownerUpdatedAsc
-SELECT key, updated_at AS at, id FROM conversations INDEXED BY conversations_owner_updated
+SELECT {header} FROM conversations INDEXED BY conversations_owner_updated
 WHERE owner = ?5 AND removed_at IS NULL AND (updated_at, id) > (?1, ?2) AND updated_at <= ?3 ORDER BY updated_at, id LIMIT ?4;
 
 -- name: ownerUpdatedDesc
-SELECT key, updated_at AS at, id FROM conversations INDEXED BY conversations_owner_updated
+SELECT {header} FROM conversations INDEXED BY conversations_owner_updated
 WHERE owner = ?5 AND removed_at IS NULL AND (updated_at, id) < (?1, ?2) AND updated_at >= ?3 ORDER BY updated_at DESC, id DESC LIMIT ?4;
 
 -- name: ownerCreatedAsc
-SELECT key, created_at AS at, id FROM conversations INDEXED BY conversations_owner_created
+SELECT {header} FROM conversations INDEXED BY conversations_owner_created
 WHERE owner = ?5 AND removed_at IS NULL AND (created_at, id) > (?1, ?2) AND created_at <= ?3 ORDER BY created_at, id LIMIT ?4;
 
 -- name: ownerCreatedDesc
-SELECT key, created_at AS at, id FROM conversations INDEXED BY conversations_owner_created
+SELECT {header} FROM conversations INDEXED BY conversations_owner_created
 WHERE owner = ?5 AND removed_at IS NULL AND (created_at, id) < (?1, ?2) AND created_at >= ?3 ORDER BY created_at DESC, id DESC LIMIT ?4;
 
 -- name: totals
