@@ -287,7 +287,8 @@ class Provider implements MemoryProvider {
       const found: ConversationMemory[] = [];
       if (query.limit === 0) return Object.freeze(found);
       for await (const stored of search(this.#reader, call, query, 'updated', query.order === 'oldest' ? 'asc' : 'desc')) {
-        found.push(await toConversation(stored, query.messageLimit, call));
+        const conversation = toConversation(stored, query.messageLimit, call);
+        found.push(conversation instanceof Promise ? await conversation : conversation);
       }
       return Object.freeze(found);
     });
@@ -297,7 +298,7 @@ class Provider implements MemoryProvider {
     return this.#walk('iterateConversations', query, (stored, call) => toConversation(stored, query.messageLimit, call));
   }
 
-  async *#walk<T>(operation: string, query: MemoryQuery, decode: (stored: Stored, call: CallContext) => Promise<T>): AsyncGenerator<T> {
+  async *#walk<T>(operation: string, query: MemoryQuery, decode: (stored: Stored, call: CallContext) => T | Promise<T>): AsyncGenerator<T> {
     const call = this.#core.call(operation);
     checkQuery(call, query);
     this.#checkUsable(call, query.signal);

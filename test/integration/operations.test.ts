@@ -192,23 +192,23 @@ describe.each(KINDS)('erasure on %s', (kind) => {
 
   it('removes everything of a user, keeps late writes out for an hour, and names nobody in the log', async () => {
     const provider = await create(kind);
-    for (let i = 0; i < 3; i++) unwrap(await provider.storeMessages(`u1:${i}`, [user('a'), user('b')], {}, { userId: 'u1' }));
-    unwrap(await provider.storeMessages('u1:over', [user('c')], {}, { userId: 'u1', ttl: 1 }));
+    for (let i = 0; i < 3; i++) unwrap(await provider.storeMessages(`user-one:${i}`, [user('a'), user('b')], {}, { userId: 'user-one' }));
+    unwrap(await provider.storeMessages('user-one:over', [user('c')], {}, { userId: 'user-one', ttl: 1 }));
     unwrap(await provider.storeMessages('u2:0', [user('d')], {}, { userId: 'u2' }));
     now += 2000;
     const audit = log();
-    const receipt = await eraseUser(provider, 'u1', { audit });
+    const receipt = await eraseUser(provider, 'user-one', { audit });
     expect(receipt).toMatchObject({ conversations: 3, messages: 6, at: new Date(now), auditHead: 'head 1' });
     expect(receipt.digest).toMatch(/^[0-9a-f]{64}$/);
-    expect(JSON.stringify(audit.entries)).not.toContain('u1');
-    expect(await provider.getStats('u1')).toMatchObject({ totalConversations: 0 });
+    expect(JSON.stringify(audit.entries)).not.toContain('user-one');
+    expect(await provider.getStats('user-one')).toMatchObject({ totalConversations: 0 });
     expect(await provider.getStats()).toMatchObject({ totalConversations: 1 });
-    const late = await provider.appendMessages('u1:0', [user('late')], undefined, { createIfMissing: true, userId: 'u1' });
+    const late = await provider.appendMessages('user-one:0', [user('late')], undefined, { createIfMissing: true, userId: 'user-one' });
     expect(late.ok ? undefined : late.error).toMatchObject({ code: 'erased', outcome: 'not_applied' });
-    const scoped = await provider.forUser('u1').storeMessages('u1:new', [user('late')]);
+    const scoped = await provider.forUser('user-one').storeMessages('user-one:new', [user('late')]);
     expect(scoped.ok ? undefined : scoped.error).toMatchObject({ code: 'erased' });
     now += 3_600_001;
-    unwrap(await provider.storeMessages('u1:0', [user('back')], {}, { userId: 'u1' }));
+    unwrap(await provider.storeMessages('user-one:0', [user('back')], {}, { userId: 'user-one' }));
   });
 
   it('erases nothing while one conversation is held, unless that is allowed', async () => {
