@@ -4,6 +4,7 @@ import { createPostgresProvider, MemoryConnectionError, type MemoryProvider, typ
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { connect } from '../../src/memory/providers/postgres/driver.js';
 import { usePostgres } from '../support/postgres.js';
 
 let server: Awaited<ReturnType<typeof usePostgres>>;
@@ -74,6 +75,31 @@ describe('PostgreSQL: settings of the pool', () => {
       expect(await calls[0]).toBe(true);
     } finally {
       holder.release();
+    }
+  });
+
+  it('tells the planner how to plan, on connections of its own', async () => {
+    const url = new URL(server.url);
+    url.searchParams.set('options', '-c jit=on');
+    for (const [config, walks, expected] of [
+      [{ connectionString: server.url }, false, ['force_generic_plan', 'off', 'off']],
+      [{ connectionString: url.href }, false, ['force_generic_plan', 'on', 'off']],
+      [{ connectionString: server.url, layout: 'document' }, false, ['force_generic_plan', 'off', 'on']],
+      [{ connectionString: server.url }, true, ['force_generic_plan', 'off', 'on']],
+    ] as const) {
+      const connections = await connect(config);
+      try {
+        await connections.warmUp({ timeout: 5000 });
+        if (walks) connections.expectWalks();
+        const shown = await connections.session(
+          (query) =>
+            query(`SELECT current_setting('plan_cache_mode') AS a, current_setting('jit') AS b, current_setting('enable_seqscan') AS c`),
+          { timeout: 5000 },
+        );
+        expect(Object.values(shown[0] ?? {})).toEqual(expected);
+      } finally {
+        await connections.close();
+      }
     }
   });
 

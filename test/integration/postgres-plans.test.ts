@@ -25,6 +25,7 @@ interface Plan {
 }
 
 interface Sent {
+  readonly name?: string;
   readonly text: string;
   readonly values?: unknown[];
 }
@@ -267,6 +268,30 @@ describe('PostgreSQL: 100,000 conversations', () => {
     } finally {
       await client.end();
     }
+  });
+});
+
+describe('PostgreSQL: statements of an append', () => {
+  const names = (): string[] => sent.map(({ name = '' }) => name.split('_')[1] ?? '');
+
+  it('one writer: the short one from the second append on; two who take turns: rarely in vain', async () => {
+    const two = createPostgresDriver({ schema: SCHEMA }, pool);
+    await two.open();
+    sent.length = 0;
+    for (let n = 0; n < 5; n++) await driver.write([append('alone', { writer: { id: 'one', counter: ++counter } })], TRIP);
+    expect(names()).toEqual(['append', 'follow', 'follow', 'follow', 'follow']);
+    sent.length = 0;
+    for (let n = 0; n < 34; n++) {
+      await driver.write([append('shared', { writer: { id: 'one', counter: ++counter } })], TRIP);
+      await two.write([append('shared', { writer: { id: 'two', counter: ++counter } })], TRIP);
+    }
+    const follows = names().filter((name) => name === 'follow').length;
+    // each writer's first guess is wrong, and one of every 17 afterwards
+    expect(follows).toBeGreaterThan(0);
+    expect(follows).toBeLessThanOrEqual(6);
+    expect(names().filter((name) => name === 'append')).toHaveLength(68);
+    const stored = await driver.read({ id: 'shared', now: START * 3, window: { kind: 'all' } }, TRIP);
+    expect(stored?.bodies.map(({ seq }) => seq)).toEqual(Array.from({ length: 136 }, (_, n) => n + 1));
   });
 });
 
