@@ -167,6 +167,14 @@ const OPERATIONS: Readonly<Record<string, (h: Hand, clock: ReturnType<typeof fak
   'create anew': (h) => h.append('removed', ['m1'], { create: true, metadata: '{"k":1}' }),
   'create over': (h) => h.append('over', ['m1'], { create: true }),
   append: (h) => h.append('whole', ['m'], { metadata: '{"k":2}', operation: { hash: 'h', digest: 'd' } }),
+  'plain append': (h, clock) => {
+    clock.advance(1);
+    return h.append('whole', ['m'], { trace: 't', operation: { hash: 'h', digest: 'd' } });
+  },
+  'plain trim': (h, clock) => {
+    clock.advance(1);
+    return h.append('whole', ['m', 'n'], { maxMessages: 20 });
+  },
   'append with ttl': (h) => h.append('whole', ['m'], { ttl: 500 }),
   'clear ttl': (h) => h.append('whole', ['m'], { ttl: null }),
   trim: (h) => h.append('whole', ['m'], { maxMessages: 7 }),

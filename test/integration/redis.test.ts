@@ -16,6 +16,7 @@ import {
 } from 'jaf/memory';
 import { fakeClock } from 'jaf/memory/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Command } from '../../src/memory/providers/redis/client.js';
 import { createRedisDriver } from '../../src/memory/providers/redis/driver.js';
 import { loadNodeRedis } from '../../src/memory/providers/redis/node-redis.js';
 import { SharedConnection } from '../../src/memory/providers/redis/node-redis-shared.js';
@@ -261,6 +262,49 @@ describe('what is over', () => {
     expect(await left()).toEqual([-1, -1, -1]);
   });
 
+  it('moves on with plain appends: the index is corrected by a sweep, the native expiry when half of its day is over', async () => {
+    const clock = fakeClock();
+    const p = await open({ clock: clock.now });
+    unwrap(await p.storeMessages('c', say('1'), undefined, { ttl: 60, userId: 'ann' }));
+    const tag = `{${prefix}#0}`;
+    const entries = async (): Promise<unknown> => [await client.zScore(`${tag}e`, 'c\0ann'), await client.zScore(`${tag}E:ann`, 'c')];
+    const end = clock.now() + 60_000;
+    expect(await entries()).toEqual([end, end]);
+    clock.advance(1000);
+    unwrap(await p.appendMessages('c', say('2')));
+    expect(await entries()).toEqual([end, end]);
+    clock.advance(59_500);
+    expect(await textsOf(p, 'c')).toEqual(['1', '2']);
+    expect(await p.purgeExpired()).toBe(0);
+    expect(await entries()).toEqual([end + 1000, end + 1000]);
+    unwrap(await p.appendMessages('c', say('3')));
+    clock.advance(59_999);
+    // so does a write to another conversation
+    unwrap(await p.storeMessages('d', say('1')));
+    expect(await entries()).toEqual([end + 60_500, end + 60_500]);
+    expect(await textsOf(p, 'c')).toEqual(['1', '2', '3']);
+    clock.advance(1);
+    expect(await p.purgeExpired()).toBe(1);
+    expect(await entries()).toEqual([null, null]);
+
+    unwrap(await p.storeMessages('n', say('1'), undefined, { ttl: 60 }));
+    const keys = [`${tag}c:n`, `${tag}m0:n`];
+    const left = (): Promise<number[]> => Promise.all(keys.map((key) => client.pTTL(key)));
+    for (const key of keys) await client.pExpire(key, 100_000);
+    clock.advance(1);
+    unwrap(await p.appendMessages('n', say('2')));
+    for (const ms of await left()) expect(ms).toBeLessThanOrEqual(100_000);
+    // as half a day later: lib-header.lua, native
+    const header = await client.withTypeMapping({ 36: Buffer }).hGet(`${tag}c:n`, 'h');
+    if (!(header instanceof Buffer)) throw new Error('no header');
+    header.writeDoubleLE(header.readDoubleLE(120) - DAY / 2 - 1000, 120);
+    await client.hSet(`${tag}c:n`, 'h', header);
+    clock.advance(1);
+    unwrap(await p.appendMessages('n', say('3')));
+    for (const ms of await left()) expect(ms).toBeGreaterThan(DAY);
+    expect(await textsOf(p, 'n')).toEqual(['1', '2', '3']);
+  });
+
   it('really ends: a second by the clock of the wall', async () => {
     const p = await open();
     unwrap(await p.storeMessages('c', say('1'), undefined, { ttl: 1, userId: 'ann' }));
@@ -353,6 +397,79 @@ describe('a long conversation', () => {
   });
 });
 
+describe('bodies without a script', () => {
+  it('are of the header that is read with them: none of a write that failed, none missing, more than were asked for', async () => {
+    const p = await open();
+    unwrap(await p.storeMessages('c', say('1', '2', '3')));
+    const list = `{${prefix}#0}m0:c`;
+    // as a write leaves it that failed before its header
+    await client.rPush(list, 'never written');
+    expect(await textsOf(p, 'c')).toEqual(['1', '2', '3']);
+    expect((await p.getRecentMessages('c', 2)).map((m) => m.content)).toEqual(['2', '3']);
+    unwrap(await p.appendMessages('c', say('4')));
+    expect((await p.getRecentMessages('c', 2)).map((m) => m.content)).toEqual(['3', '4']);
+    unwrap(await p.storeMessages('c', say('5')));
+    expect(await textsOf(p, 'c')).toEqual(['5']);
+    expect((await p.findConversations()).map((c) => c.messages.length)).toEqual([1]);
+
+    unwrap(
+      await p.storeMessages(
+        'long',
+        Array.from({ length: 17_000 }, (_, n) => user(`${n}`)),
+      ),
+    );
+    expect(await textsOf(p, 'long')).toEqual(Array.from({ length: 17_000 }, (_, n) => `${n}`));
+    await client.lTrim(`{${prefix}#0}m0:long`, 1, -1);
+    await expect(p.getConversation('long')).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
+  it('are of one snapshot, also when a write comes between the commands of a read', async () => {
+    const other = await open();
+    unwrap(await other.storeMessages('c', say('1', '2', '3'), { newest: '3' }));
+    let writes = 0;
+    class Interrupted extends SharedConnection {
+      override async send(key: string | undefined, commands: readonly Command[]): Promise<readonly unknown[]> {
+        if (commands.length === 1) return super.send(key, commands);
+        const head = await super.send(key, commands.slice(0, 1));
+        const newest = `${4 + writes++}`;
+        unwrap(await other.appendMessages('c', say(newest), { newest }, { maxMessages: 3 }));
+        return [...head, ...(await super.send(key, commands.slice(1)))];
+      }
+    }
+    const p = createProvider(createRedisDriver({ keyPrefix: prefix }, async () => new Interrupted(client)));
+    providers.push(p);
+    const seen = await p.getConversation('c', { messageLimit: 3 });
+    expect(writes).toBe(1);
+    expect(seen?.metadata).toEqual({ newest: '4' });
+    expect(seen?.messages.map((m) => m.content)).toEqual(['2', '3', '4']);
+  });
+
+  it('of lists with many messages come in their order, whatever is written meanwhile', async () => {
+    const p = await open();
+    const other = await open({}, true);
+    const texts = Array.from({ length: 100 }, (_, n) => 'x'.repeat(400) + String(n));
+    for (let n = 0; n < 20; n++) unwrap(await p.storeMessages(`c${n}`, say(...texts), { more: 0 }));
+    const ended = new AbortController();
+    const writes = Array.from({ length: 20 }, async (_, n) => {
+      for (let more = 1; !ended.signal.aborted; more++) {
+        if (more === 20) unwrap(await other.storeMessages(`c${n}`, say(...texts), { more: (more = 0) }));
+        else unwrap(await other.appendMessages(`c${n}`, say('more'), { more }, { maxMessages: 100 }));
+      }
+    });
+    for (let round = 0; round < 20; round++) {
+      const all = await p.findConversations({ messageLimit: 100 });
+      expect(new Set(all.map((c) => c.conversationId)).size).toBe(all.length);
+      for (const { messages, metadata } of all) {
+        const more = Number(metadata['more']);
+        const old = texts.slice(more);
+        expect(messages.map((m) => m.content)).toEqual([...old, ...Array.from({ length: more }, () => 'more')]);
+      }
+    }
+    ended.abort();
+    await Promise.all(writes);
+  });
+});
+
 describe('opening', () => {
   it('leaves what else is under the prefix alone, and does not see it', async () => {
     prefix = `jaf-test-${process.pid}-p${++stores}:`;
@@ -364,15 +481,17 @@ describe('opening', () => {
     await client.unlink(`${prefix}chat-1`);
   });
 
-  it('refuses data that is spread over another number of buckets, or of a newer format', async () => {
+  it('refuses data that is spread over another number of buckets, or of another format', async () => {
     const p = await open();
     await p.close();
     const driver = createRedisDriver({ keyPrefix: prefix, buckets: 64 }, async () => new SharedConnection(client));
     const error = await configFailure(driver.open());
     expect(error.message).toContain('spread over 1 buckets');
     expect(error.setting).toBe('keyPrefix');
-    await client.hSet(`{${prefix}#}settings`, 'format', '2');
+    await client.hSet(`{${prefix}#}settings`, 'format', '3');
     expect((await configFailure(open({}, true))).code).toBe('schema_newer');
+    await client.hSet(`{${prefix}#}settings`, 'format', '1');
+    expect((await configFailure(open({}, true))).message).toContain('has format 1, of a version before the first release');
   });
 
   it('shares a client of the caller, and leaves it open', async () => {

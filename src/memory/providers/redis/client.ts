@@ -8,6 +8,7 @@ import type { Trip } from '../../driver.js';
 import { mayHaveApplied } from '../../retry.js';
 import { classify, isUnknownScript, TripTimeoutError, UnreplicatedError } from './failures.js';
 import type { Script } from './scripts.js';
+import { Watch } from './watch.js';
 
 /** One argument of a command. */
 export type Argument = string | Uint8Array;
@@ -18,12 +19,18 @@ export interface Command {
   readonly buffers?: boolean | undefined;
   /** Also among the arguments. */
   readonly mark?: Mark | undefined;
+  /** It is a WAIT, and what follows on its connection waits with it. */
+  readonly waits?: boolean | undefined;
 }
 
 /** What a client must be able to do. One file for each library and topology. */
 export interface Connection {
   /** Whether data spreads over the nodes of a cluster. */
   readonly spread: boolean;
+  /** Whether `send` keeps the order of several commands and obeys their `buffers`. */
+  readonly sequential: boolean;
+  /** Whether it may send a command again, or hold it back, without our seeing it: writes carry a mark then. */
+  readonly marks: boolean;
   /**
    * Resolves when commands of these keys can be sent (undefined in the list: to any node).
    *
@@ -58,8 +65,10 @@ const FIRST = 0x30;
 const AGAIN = 0x31;
 const GIVEN_UP = 0x32;
 
-/** The mark of a command that is sent for the first time. */
-export function newMark(): Mark {
+/** Of a command that is sent once, by a connection that needs no marks. */
+export const UNMARKED = '0';
+
+function newMark(): Mark {
   return Buffer.from([FIRST]);
 }
 
@@ -95,6 +104,7 @@ export interface WaitReplicas {
 export class Redis {
   readonly #connection: Connection;
   readonly #wait: WaitReplicas | undefined;
+  readonly #watch = new Watch();
 
   /** @param wait - absent: the primary's word is enough */
   constructor(connection: Connection, wait?: WaitReplicas) {
@@ -106,14 +116,26 @@ export class Redis {
     return this.#connection.spread;
   }
 
+  /** Whether {@link sequences} can be used. */
+  get sequential(): boolean {
+    return this.#connection.sequential;
+  }
+
+  /** The mark of a write that is sent for the first time; undefined where {@link UNMARKED} serves. */
+  newMark(): Mark | undefined {
+    return this.#connection.marks ? newMark() : undefined;
+  }
+
   metrics(): { readonly activeConnections?: number } {
     return this.#connection.metrics();
   }
 
   /** One script, one round trip (two when the server has forgotten the script). */
   async eval(call: ScriptCall, trip: Trip): Promise<unknown> {
-    const [answer] = await this.evalAll([call], trip);
-    return answer;
+    const keys = [call.keys[0]];
+    const ready = this.#connection.ready(trip, keys);
+    if (ready) await ready;
+    return await this.#within(this.#evalNow(call, trip), trip, keys, [call.mark]);
   }
 
   /**
@@ -150,20 +172,31 @@ export class Redis {
     return unwrap(await this.#within(Promise.allSettled(sent), trip, keys, []));
   }
 
-  close(): Promise<void> {
-    return this.#connection.close();
+  /**
+   * For each key several commands of its slot, in order and with nothing of ours between them, all in one round trip. They only
+   * read.
+   */
+  async sequences(lists: readonly Sequence[], trip: Trip): Promise<readonly (readonly unknown[])[]> {
+    const keys = lists.map(({ key }) => key);
+    const ready = this.#connection.ready(trip, keys);
+    if (ready) await ready;
+    const sent = Promise.all(lists.map(({ key, commands }) => this.#connection.send(key, commands)));
+    return await this.#within(sent, trip, keys, []);
   }
 
-  async #evalNow(call: ScriptCall, trip: Trip): Promise<unknown> {
+  async close(): Promise<void> {
+    this.#watch.clear();
+    await this.#connection.close();
+  }
+
+  #evalNow(call: ScriptCall, trip: Trip): Promise<unknown> {
     const { script, keys, args, buffers, mark, durable } = call;
     const command = (name: string, text: string): Command => ({ args: [name, text, String(keys.length), ...keys, ...args], buffers, mark });
-    try {
-      return await this.#send(keys[0], command('evalsha', script.sha), durable, trip);
-    } catch (error) {
+    return this.#send(keys[0], command('evalsha', script.sha), durable, trip).catch((error: unknown) => {
       if (!isUnknownScript(error)) throw error;
       // a server that has not seen a script has not begun it: sending it again, in full, applies it once
-      return await this.#send(keys[0], command('eval', script.text), durable, trip);
-    }
+      return this.#send(keys[0], command('eval', script.text), durable, trip);
+    });
   }
 
   /** @throws UnreplicatedError when too few replicas have it in time */
@@ -171,22 +204,32 @@ export class Redis {
     const wait = durable ? this.#wait : undefined;
     if (!wait) return (await this.#connection.send(key, [command]))[0];
     const timeout = Math.max(1, Math.min(wait.timeout, Math.floor(trip.timeout * 0.9)));
-    const [answer, replicas] = await this.#connection.send(key, [command, { args: ['wait', String(wait.count), String(timeout)] }]);
+    const [answer, replicas] = await this.#connection.send(key, [
+      command,
+      { args: ['wait', String(wait.count), String(timeout)], waits: true },
+    ]);
     if (Number(replicas) < wait.count) throw new UnreplicatedError(Number(replicas), wait.count);
     return answer;
   }
 
   #within<T>(work: Promise<T>, trip: Trip, keys: readonly (string | undefined)[], marks: readonly (Mark | undefined)[]): Promise<T> {
-    const began = performance.now();
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const watched = this.#watch.start(trip.timeout, (began) => {
         marks.forEach(giveUp);
         this.#connection.suspect(keys, began);
         reject(new TripTimeoutError());
-      }, trip.timeout);
-      work.finally(() => clearTimeout(timer)).then(resolve, reject);
+      });
+      const stop = (): void => this.#watch.stop(watched);
+      work.then(stop, stop);
+      work.then(resolve, reject);
     });
   }
+}
+
+/** Commands of one slot. */
+export interface Sequence {
+  readonly key: string;
+  readonly commands: readonly Command[];
 }
 
 /** Of several failures the worst: rather one that may have been applied than one that was not. */

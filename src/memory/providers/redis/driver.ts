@@ -29,23 +29,14 @@ import type {
 } from '../../driver.js';
 import { MemoryError } from '../../errors.js';
 import { mayHaveApplied } from '../../retry.js';
-import {
-  addPurges,
-  addStats,
-  type BucketAnswer,
-  type BucketPage,
-  type BucketState,
-  cursorOf,
-  mergePages,
-  statesOf,
-  visitBuckets,
-} from './buckets.js';
-import { type Connection, newMark, Redis, type ScriptCall, type WaitReplicas, worstOf } from './client.js';
+import { addPurges, addStats, type BucketAnswer, type BucketState, cursorOf, statesOf, visitBuckets } from './buckets.js';
+import { type Argument, type Connection, Redis, type ScriptCall, UNMARKED, type WaitReplicas, worstOf } from './client.js';
 import { classify } from './failures.js';
 import { healthOf } from './health.js';
 import { bucketOf, KEY_PREFIX, Keys } from './keys.js';
 import { openStore } from './open.js';
-import { listOf, outcomeOf, placeOf, removalOf, removeArg, storedOf, textOf, windowArgs, writeArgs } from './replies.js';
+import { Reader } from './reader.js';
+import { listOf, outcomeOf, placeOf, removalOf, removeArg, textOf, writeArgs } from './replies.js';
 import { scripts } from './scripts.js';
 
 /** What a Redis driver needs to know. */
@@ -64,19 +55,16 @@ export interface RedisDriverOptions {
 
 /** Buckets of a namespace on a cluster: the finest grain in which its data can move between nodes. */
 const CLUSTER_BUCKETS = 64;
+/** Expired conversations removed for each write, and how long (ms) and how many writes they may gather. */
 const NEIGHBOURS = 2;
-/** Headers one list call looks at in a bucket, and bytes of bodies after which its page ends. */
-const SCAN = 1000;
-const PAGE_BYTES = 8_388_608;
+const ASK_AFTER = 100;
+const ASK_WRITES = 16;
 /** Headers one statistics call folds: about 5 ms of the server's time. */
 const FOLD = 1000;
 /** Conversations a purge removes in one script: about 10 ms. */
 const PURGE = 500;
 /** Bodies and segments a reap drops in one script: about 10 ms. */
 const REAP_BODIES = 5000;
-/** Up to so many items each bucket is asked for all of them; beyond it for twice its share. */
-const FULL_SHARE = 32;
-
 /**
  * Makes a Redis driver. Nothing is connected yet.
  *
@@ -94,8 +82,10 @@ class RedisDriver implements StorageDriver {
   readonly #connect: () => Promise<Connection>;
   readonly #keys: Keys;
   readonly #options: RedisDriverOptions;
-  #open: { readonly redis: Redis; readonly buckets: number; readonly info: StoreInfo } | undefined;
+  #open: { readonly redis: Redis; readonly buckets: number; readonly reader: Reader } | undefined;
   #opening: Promise<StoreInfo> | undefined;
+  /** By bucket, when a write last removed expired neighbours, on the clock of the callers, and writes since. */
+  readonly #asked: { readonly at: number; writes: number }[] = [];
 
   constructor(options: RedisDriverOptions, connect: () => Promise<Connection>) {
     this.#options = options;
@@ -121,7 +111,7 @@ class RedisDriver implements StorageDriver {
     try {
       if (this.#options.waitReplicas) await redis.command(['wait', '0', '0'], { timeout: this.#options.deadline ?? DEADLINE });
       const info = await openStore(redis, this.#keys, buckets, { timeout: this.#options.deadline ?? DEADLINE });
-      this.#open = { redis, buckets, info };
+      this.#open = { redis, buckets, reader: new Reader(redis, this.#keys, buckets) };
       return info;
     } catch (error) {
       await redis.close();
@@ -137,7 +127,7 @@ class RedisDriver implements StorageDriver {
     await open?.redis.close();
   }
 
-  get #opened(): { readonly redis: Redis; readonly buckets: number } {
+  get #opened(): { readonly redis: Redis; readonly buckets: number; readonly reader: Reader } {
     if (!this.#open) throw new Error('the driver is not open');
     return this.#open;
   }
@@ -158,6 +148,10 @@ class RedisDriver implements StorageDriver {
 
   async write(batch: readonly Write[], trip: Trip): Promise<readonly WriteOutcome[]> {
     const { redis, buckets } = this.#opened;
+    if (buckets === 1) {
+      const reply = listOf(await redis.eval(this.#writeCall(0, batch), trip));
+      return batch.map((_, i) => outcomeOf(reply[i], batch.length === 1));
+    }
     const parts = new Map<number, number[]>();
     for (const [i, { id }] of batch.entries()) {
       const bucket = bucketOf(id, buckets);
@@ -165,25 +159,12 @@ class RedisDriver implements StorageDriver {
       if (part) part.push(i);
       else parts.set(bucket, [i]);
     }
-    const calls = [...parts].map(([bucket, places]): ScriptCall => {
-      const tag = this.#keys.tag(bucket);
-      const keys = this.#keys.bucket(tag);
-      const mark = newMark();
-      const args: ScriptCall['args'][number][] = [
-        tag,
-        String(places.length),
-        String(this.#options.neighbours ?? NEIGHBOURS),
-        mark,
-        this.#waits,
-      ];
-      for (const i of places) {
-        const write = batch[i];
-        if (!write) continue;
-        keys.push(...this.#keys.conversation(tag, write.id));
-        for (const arg of writeArgs(write)) args.push(arg);
-      }
-      return { script: scripts.write, keys, args, mark, durable: true };
-    });
+    const calls = [...parts].map(([bucket, places]) =>
+      this.#writeCall(
+        bucket,
+        places.map((i) => batch[i] as Write),
+      ),
+    );
     const settled = await redis.evalEach(calls, trip);
     const failures = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
     const worst = worstOf(failures);
@@ -199,6 +180,31 @@ class RedisDriver implements StorageDriver {
     return outcomes;
   }
 
+  #writeCall(bucket: number, writes: readonly Write[]): ScriptCall {
+    const { redis } = this.#opened;
+    const tag = this.#keys.tag(bucket);
+    // a cluster looks at all of them while a slot moves; elsewhere each only costs the server time
+    const keys = redis.spread ? this.#keys.bucket(tag) : [`${tag}u`];
+    const mark = redis.newMark();
+    const args: Argument[] = [tag, String(writes.length), String(this.#neighboursOf(bucket, writes)), mark ?? UNMARKED, this.#waits];
+    for (const write of writes) {
+      if (redis.spread) keys.push(...this.#keys.conversation(tag, write.id));
+      writeArgs(write, args);
+    }
+    return { script: scripts.write, keys, args, mark, durable: true };
+  }
+
+  /** Expired conversations a call removes: asking costs a tenth of an append, so a busy bucket is asked now and then for more. */
+  #neighboursOf(bucket: number, writes: readonly Write[]): number {
+    const now = writes[0]?.now ?? 0;
+    const asked = (this.#asked[bucket] ??= { at: Number.NEGATIVE_INFINITY, writes: 0 });
+    asked.writes += writes.length;
+    if (Math.abs(now - asked.at) < ASK_AFTER && asked.writes < ASK_WRITES) return 0;
+    const most = Math.min(asked.writes, ASK_WRITES) * (this.#options.neighbours ?? NEIGHBOURS);
+    this.#asked[bucket] = { at: now, writes: 0 };
+    return most;
+  }
+
   /** Whether what is answered without a write must reach the replicas, too. */
   get #waits(): '0' | '1' {
     return this.#options.waitReplicas ? '1' : '0';
@@ -207,9 +213,10 @@ class RedisDriver implements StorageDriver {
   async remove(remove: Remove, trip: Trip): Promise<RemoveOutcome> {
     const tag = this.#tagOf(remove.id);
     const keys = [...this.#keys.bucket(tag), ...this.#keys.conversation(tag, remove.id)];
-    const mark = newMark();
-    const args = [tag, removeArg(remove), mark, this.#waits];
-    return removalOf(await this.#opened.redis.eval({ script: scripts.remove, keys, args, mark, durable: true }, trip));
+    const { redis } = this.#opened;
+    const mark = redis.newMark();
+    const args = [tag, removeArg(remove), mark ?? UNMARKED, this.#waits];
+    return removalOf(await redis.eval({ script: scripts.remove, keys, args, mark, durable: true }, trip));
   }
 
   async pack(pack: Pack, trip: Trip): Promise<PackOutcome> {
@@ -234,78 +241,12 @@ class RedisDriver implements StorageDriver {
 
   // ----------------------------------------------------------------------------------------------------------- reads
 
-  async read(read: Read, trip: Trip): Promise<Stored | undefined> {
-    const reply = await this.#opened.redis.eval(this.#readCall(read), trip);
-    return reply === null ? undefined : storedOf(read.id, reply);
+  read(read: Read, trip: Trip): Promise<Stored | undefined> {
+    return this.#opened.reader.read(read, trip);
   }
 
-  #readCall({ id, now, window }: Read): ScriptCall {
-    const keys = this.#keys.readable(this.#tagOf(id), id);
-    return { script: scripts.read, keys, args: [String(now), ...windowArgs(window)], buffers: true };
-  }
-
-  async list(list: List, trip: Trip): Promise<Page> {
-    const { redis, buckets } = this.#opened;
-    if (list.limit <= 0) return { items: [] };
-    if (buckets === 1) {
-      const page = this.#pageOf(await redis.eval(this.#listCall(0, list, list.limit), trip));
-      return { items: page.items.map(({ item }) => item), ...(page.reached ? { cursor: page.reached } : {}) };
-    }
-    const share = list.limit <= FULL_SHARE ? list.limit : Math.ceil((2 * list.limit) / buckets) + FULL_SHARE;
-    const headers: List = { ...list, window: { kind: 'none' } };
-    const calls = Array.from({ length: buckets }, (_, bucket) => this.#listCall(bucket, headers, Math.min(list.limit, share)));
-    const pages = (await redis.evalAll(calls, trip)).map((reply) => this.#pageOf(reply));
-    const merged = mergePages(pages, list.direction, list.limit);
-    if (list.window.kind === 'none' || merged.items.length === 0) return pageOf(merged);
-    const winners = withinBytes(merged, list);
-    const bodies = await redis.evalAll(
-      winners.items.map(({ item }) => this.#readCall({ id: item.header.id, now: list.now, window: list.window })),
-      trip,
-    );
-    // what went between the two trips is left out
-    const items = winners.items.flatMap(({ place, item }, i) =>
-      bodies[i] === null || bodies[i] === undefined ? [] : [{ place, item: storedOf(item.header.id, bodies[i]) }],
-    );
-    return pageOf({ ...winners, items: items.filter(({ item }) => list.owner === undefined || item.header.owner === list.owner) });
-  }
-
-  #listCall(bucket: number, list: List, limit: number): ScriptCall {
-    const tag = this.#keys.tag(bucket);
-    const { after, since, until, trace } = list;
-    const filters = trace !== undefined || since !== undefined || until !== undefined;
-    return {
-      script: scripts.list,
-      keys: [this.#keys.index(tag, list.by, list.owner)],
-      args: [
-        tag,
-        String(list.now),
-        list.by === 'updated' ? '1' : '0',
-        list.direction === 'desc' ? '1' : '0',
-        after === undefined ? '' : String(after.at),
-        after?.id ?? '',
-        since === undefined ? '' : String(since),
-        until === undefined ? '' : String(until),
-        trace === undefined ? '' : `=${trace}`,
-        String(Math.min(limit, SCAN)),
-        String(filters ? SCAN : Math.min(SCAN, 2 * limit + 16)),
-        String(PAGE_BYTES),
-        ...windowArgs(list.window),
-      ],
-      buffers: true,
-    };
-  }
-
-  #pageOf(reply: unknown): BucketPage<Stored> {
-    const [items, at, id] = listOf(reply);
-    const reached = placeOf(at, id);
-    return {
-      items: listOf(items).map((one) => {
-        const [itemId, time, view] = listOf(one);
-        const conversation = textOf(itemId);
-        return { place: { at: Number(textOf(time)), id: conversation }, item: storedOf(conversation, view) };
-      }),
-      ...(reached ? { reached } : {}),
-    };
+  list(list: List, trip: Trip): Promise<Page> {
+    return this.#opened.reader.list(list, trip);
   }
 
   async stats(query: StatsQuery, trip: Trip): Promise<StatsPage> {
@@ -371,22 +312,6 @@ class RedisDriver implements StorageDriver {
       ],
     };
   }
-}
-
-function pageOf(page: BucketPage<Stored>): Page {
-  return { items: page.items.map(({ item }) => item), ...(page.reached ? { cursor: page.reached } : {}) };
-}
-
-/** The leading items whose windows will hold about so much as one page may. */
-function withinBytes(page: BucketPage<Stored>, { window }: List): BucketPage<Stored> {
-  let bytes = 0;
-  for (const [i, { place, item }] of page.items.entries()) {
-    const count = Math.max(1, item.header.next - item.header.first);
-    const wanted = window.kind === 'all' ? count : window.kind === 'last' ? window.count : window.kind === 'none' ? 0 : window.limit;
-    bytes += item.header.bytes * Math.min(1, wanted / count);
-    if (bytes >= PAGE_BYTES && i + 1 < page.items.length) return { items: page.items.slice(0, i + 1), reached: place };
-  }
-  return page;
 }
 
 function statsOf(reply: unknown): BucketAnswer<StatsPage> {

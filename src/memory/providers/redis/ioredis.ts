@@ -13,6 +13,7 @@ import { NotConnectedError, ResentError } from './failures.js';
 
 interface Pipeline {
   call(...args: readonly unknown[]): Pipeline;
+  callBuffer(...args: readonly unknown[]): Pipeline;
   exec(): Promise<readonly (readonly [Error | null, unknown])[] | null>;
 }
 interface Emitter {
@@ -48,6 +49,8 @@ export function shareIoRedis(client: IoRedisLike): Connection {
 
 class IoRedisConnection implements Connection {
   readonly spread: boolean;
+  readonly sequential = true;
+  readonly marks = true;
   readonly #client: Client;
   /** How often a connection has ended: what was under way then may be sent again. */
   #ends = 0;
@@ -108,7 +111,11 @@ class IoRedisConnection implements Connection {
 
   async #several(commands: readonly Command[]): Promise<readonly unknown[]> {
     const pipeline = this.#client.pipeline();
-    for (const { args } of commands) pipeline.call(...args.map(argumentOf));
+    for (const { args, buffers } of commands) {
+      const values = args.map(argumentOf);
+      if (buffers === true) pipeline.callBuffer(...values);
+      else pipeline.call(...values);
+    }
     const answers = (await pipeline.exec()) ?? [];
     return answers.map(([error, value]) => {
       if (error) throw error;

@@ -28,6 +28,8 @@ const ASK_FOR = 1000;
 /** The connections to the primaries of a cluster, each made when it is needed. */
 export class ClusterConnection implements Connection {
   readonly spread = true;
+  readonly sequential = true;
+  readonly marks = false;
   readonly #options: ClusterOptions;
   readonly #nodes = new Map<string, OwnConnection>();
   /** Address of the primary of each slot; undefined before the first map, and when something contradicts it. */

@@ -28,6 +28,8 @@ export interface SentinelOptions {
 /** The connection to the primary. */
 export class SentinelConnection implements Connection {
   readonly spread = false;
+  readonly sequential = true;
+  readonly marks = false;
   readonly #options: SentinelOptions;
   #primary: OwnConnection | undefined;
   #finding: Promise<void> | undefined;

@@ -41,6 +41,8 @@ export function shareNodeRedis(client: NodeRedisLike): Connection {
 
 abstract class Base implements Connection {
   abstract readonly spread: boolean;
+  readonly sequential: boolean = false;
+  readonly marks = true;
   protected readonly client: Shared;
 
   constructor(client: Shared) {
@@ -72,14 +74,18 @@ abstract class Base implements Connection {
 /** A client or a pool. What it has sent it never sends again. */
 export class SharedConnection extends Base {
   readonly spread = false;
+  /** A pool takes another of its connections for each command. */
+  override readonly sequential: boolean;
 
   constructor(client: NodeRedisLike) {
     super(client as unknown as Shared);
+    this.sequential = this.client.isReady !== undefined;
   }
 
   send(_key: string | undefined, commands: readonly Command[]): Promise<readonly unknown[]> {
-    const [first] = commands;
-    if (first && commands.length === 1) return inOrder([this.client.sendCommand(first.args, commandOptions(first))]);
+    if (this.sequential || commands.length === 1) {
+      return inOrder(commands.map((command) => this.client.sendCommand(command.args, commandOptions(command))));
+    }
     const multi = this.client.multi();
     for (const { args } of commands) multi.addCommand(args);
     return multi.execAsPipeline();

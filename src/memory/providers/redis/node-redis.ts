@@ -49,8 +49,10 @@ export function createOwnClient({ createClient }: RedisModule, options: object):
 
 /** Options of a command. `$` in the protocol: answers of this type come as Buffers. Our own deadline bounds it. */
 export function commandOptions({ buffers }: Command): object {
-  return { timeout: undefined, ...(buffers === true ? { typeMapping: { 36: Buffer } } : {}) };
+  return buffers === true ? AS_BUFFERS : AS_TEXT;
 }
+const AS_TEXT = { timeout: undefined };
+const AS_BUFFERS = { timeout: undefined, typeMapping: { 36: Buffer } };
 
 /**
  * The `redis` package.
@@ -161,13 +163,9 @@ class Line {
     const heard = (): void => {
       this.#lastAnswer = performance.now();
     };
-    return inOrder(
-      commands.map((command) => {
-        const answer = client.sendCommand(command.args, commandOptions(command));
-        answer.then(heard, heard);
-        return answer;
-      }),
-    );
+    const answers = inOrder(commands.map((command) => client.sendCommand(command.args, commandOptions(command))));
+    answers.then(heard, heard);
+    return answers;
   }
 
   suspect(since: number): void {
@@ -180,18 +178,16 @@ class Line {
  *
  * @throws the failure of the first that failed
  */
-export async function inOrder(answers: readonly Promise<unknown>[]): Promise<readonly unknown[]> {
-  const [first, ...others] = answers;
-  if (others.length === 0) return [await first];
-  await Promise.allSettled(answers);
-  const values: unknown[] = [];
-  for (const answer of answers) values.push(await answer);
-  return values;
+export function inOrder(answers: readonly Promise<unknown>[]): Promise<readonly unknown[]> {
+  const [first] = answers;
+  return first && answers.length === 1 ? first.then((answer) => [answer]) : Promise.all(answers);
 }
 
 /** Connections of our own to one server. */
 export class OwnConnection implements Connection {
   readonly spread = false;
+  readonly sequential = true;
+  readonly marks = false;
   readonly #line: Line;
   /** For writes that wait for replicas: whatever follows on their connection waits with them. */
   readonly #waiting: Line | undefined;
@@ -216,7 +212,7 @@ export class OwnConnection implements Connection {
   }
 
   send(_key: string | undefined, commands: readonly Command[]): Promise<readonly unknown[]> {
-    return (commands.length > 1 ? (this.#waiting ?? this.#line) : this.#line).send(commands);
+    return ((commands.at(-1)?.waits && this.#waiting) || this.#line).send(commands);
   }
 
   suspect(_keys: readonly (string | undefined)[], since: number): void {

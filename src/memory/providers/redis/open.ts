@@ -12,8 +12,8 @@ import type { Keys } from './keys.js';
 import { listOf, textOf } from './replies.js';
 import { scripts } from './scripts.js';
 
-/** Version of the keys and what they hold. */
-const FORMAT = 1;
+/** Version of the keys and what they hold. 1, with headers as text, was never released. */
+const FORMAT = 2;
 
 /** Every command the driver needs, as an ACL names them. */
 export const COMMANDS: string =
@@ -43,6 +43,12 @@ export async function openStore(redis: Redis, keys: Keys, buckets: number, trip:
       `the data under this prefix has format ${format}, newer than this version of jaf knows (${FORMAT}). Update jaf.`,
       'keyPrefix',
       'schema_newer',
+    );
+  }
+  if (Number(format) < FORMAT) {
+    throw configError(
+      `the data under this prefix has format ${format}, of a version before the first release. Give another prefix, or export it with that version and import it here.`,
+      'keyPrefix',
     );
   }
   if (Number(stored) !== buckets) {

@@ -3,7 +3,19 @@
  *
  * @module
  */
-import type { Cursor, Header, Receipt, Remove, RemoveOutcome, Segment, Stored, Window, Write, WriteOutcome } from '../../driver.js';
+import type {
+  Cursor,
+  Header,
+  Receipt,
+  Remove,
+  RemoveOutcome,
+  Segment,
+  Stored,
+  Window,
+  Write,
+  WriteOutcome,
+  WriterMark,
+} from '../../driver.js';
 import type { Argument } from './client.js';
 import { ScriptError } from './failures.js';
 
@@ -35,42 +47,61 @@ function metadataOf(lines: string): string {
 
 // ------------------------------------------------------------------------------------------------------------- writes
 
-/** ARGV of write.lua for one write. */
-export function writeArgs(write: Write): Argument[] {
-  const { restore, operation, metadata } = write;
-  const item = {
-    id: write.id,
-    kind: write.kind,
-    now: write.now,
-    writer: encodeURIComponent(write.writer.id),
-    counter: write.writer.counter,
-    retry: write.retry || undefined,
-    scoped: write.scoped || undefined,
-    owner: write.owner,
-    ownerHash: write.ownerHash,
-    trace: write.trace,
-    create: write.create || undefined,
-    expected: write.expectedVersion,
-    op: operation?.hash,
-    digest: operation?.digest,
-    n: write.bodies.length,
-    meta: metadata === undefined ? undefined : true,
-    hold: write.hold,
-    ttl: write.ttl === null ? 'n' : write.ttl,
-    defaultTtl: write.defaultTtl,
-    max: write.maxMessages,
-    restore: restore && {
-      created: restore.createdAt,
-      updated: restore.updatedAt,
-      expires: restore.expiresAt,
-      first: restore.firstSeq,
-      conflict: restore.onConflict,
-    },
-  };
-  const args: Argument[] = [JSON.stringify(item)];
-  if (metadata !== undefined) args.push(linesOf(metadata));
-  for (const body of write.bodies) args.push(body.text);
-  return args;
+/** ARGV of write.lua for one write: as few as it takes, because the server takes and keeps each of them. */
+export function writeArgs(write: Write, args: Argument[]): void {
+  const { id, now, writer, owner, operation, trace, bodies, metadata, restore, hold, ttl, defaultTtl, maxMessages, expectedVersion } =
+    write;
+  const more: Argument[] = [];
+  let flags = '';
+  if (write.create) flags += 'c';
+  if (write.scoped) flags += 's';
+  if (owner !== undefined) {
+    flags += 'u';
+    more.push(owner, write.ownerHash ?? '');
+  }
+  if (operation) {
+    flags += 'o';
+    more.push(operation.hash, operation.digest);
+  }
+  if (trace !== undefined) {
+    flags += 't';
+    more.push(trace);
+  }
+  if (ttl !== undefined || defaultTtl !== undefined || maxMessages !== undefined || expectedVersion !== undefined) {
+    flags += 'l';
+    more.push(`${(ttl === null ? CLEARED : ttl) ?? '-'} ${defaultTtl ?? '-'} ${maxMessages ?? '-'} ${expectedVersion ?? '-'}`);
+  }
+  if (write.kind !== 'append' || write.retry || hold !== undefined) {
+    flags += 'x';
+    const extra = {
+      kind: write.kind,
+      retry: write.retry || undefined,
+      hold,
+      restore: restore && {
+        created: restore.createdAt,
+        updated: restore.updatedAt,
+        expires: restore.expiresAt,
+        first: restore.firstSeq,
+        conflict: restore.onConflict,
+      },
+    };
+    more.push(JSON.stringify(extra));
+  }
+  if (metadata !== undefined) {
+    flags += 'm';
+    more.push(linesOf(metadata));
+  }
+  args.push(id, `${now} ${writer.counter} ${bodies.length} ${writerOf(writer)} ${flags}`);
+  for (const arg of more) args.push(arg);
+  for (const body of bodies) args.push(body.text);
+}
+
+/** How a header says that a ttl was cleared. */
+const CLEARED = -1;
+
+/** Id of a writer without blanks and line breaks. */
+function writerOf({ id }: WriterMark): string {
+  return /^[\w-]+$/.test(id) ? id : encodeURIComponent(id);
 }
 
 /** ARGV of remove.lua. */
@@ -78,7 +109,7 @@ export function removeArg(remove: Remove): string {
   return JSON.stringify({
     id: remove.id,
     now: remove.now,
-    writer: encodeURIComponent(remove.writer.id),
+    writer: writerOf(remove.writer),
     counter: remove.writer.counter,
     retry: remove.retry || undefined,
     scoped: remove.scoped || undefined,
@@ -87,6 +118,9 @@ export function removeArg(remove: Remove): string {
   });
 }
 
+/** Values in the reply to a plain append; no other has so many. */
+const APPENDED = 6;
+
 /**
  * The outcome one reply of write.lua stands for.
  *
@@ -94,7 +128,17 @@ export function removeArg(remove: Remove): string {
  * @throws ScriptError when it failed and was alone; in company it is `busy`, so that it is sent alone
  */
 export function outcomeOf(reply: unknown, alone: boolean): WriteOutcome {
-  const [kindText, ...values] = listOf(reply);
+  const list = listOf(reply);
+  if (list.length === APPENDED) {
+    const [version, epoch, first, next, packedTo, trimmed] = list.map(Number) as [number, number, number, number, number, number];
+    return {
+      kind: 'ok',
+      receipt: { version, messageCount: next - first, created: false },
+      extent: { epoch, first, next, packedTo },
+      trimmed,
+    };
+  }
+  const [kindText, ...values] = list;
   const kind = textOf(kindText);
   const number = (i: number): number => Number(values[i]);
   const receipt = (): Receipt => ({ version: number(0), messageCount: number(1), created: number(2) === 1 });
@@ -154,7 +198,7 @@ export function storedOf(id: string, reply: unknown): Stored {
     packed.push({ from: Number(textOf(parts[i])), to: Number(textOf(parts[i + 1])), data: parts[i + 2] as Uint8Array });
   }
   return {
-    header: headerOf(id, listOf(fields)),
+    header: viewedHeaderOf(id, fields).header,
     bodies: listOf(bodies).map((body) => {
       const bytes = body as Uint8Array;
       return { seq: seq++, body: { text: textOf(bytes), bytes: bytes.byteLength } };
@@ -163,13 +207,34 @@ export function storedOf(id: string, reply: unknown): Stored {
   };
 }
 
-/** Field h of lib-header.lua, with owner, trace and metadata. */
-function headerOf(id: string, [text, owner, trace, lines]: readonly unknown[]): Header {
-  const values = textOf(text).split(' ');
-  const number = (i: number): number => Number(values[i]);
-  const optional = (i: number): number | undefined => (values[i] === '-' ? undefined : Number(values[i]));
-  if (values.length !== 17) throw new ScriptError('JAFCORRUPT the header of a conversation is damaged');
-  return {
+/** The header of a view. */
+export function viewedHeaderOf(id: string, fields: unknown): StoredHeader {
+  const header = storedHeaderOf(id, listOf(fields));
+  if (!header) throw damagedHeader();
+  return header;
+}
+
+/** A header, and what else field h (lib-header.lua) says. */
+export interface StoredHeader {
+  readonly header: Header;
+  /** Field h as it is. */
+  readonly raw: Uint8Array;
+  /** Sequence of the first body in the list, and which list it is. */
+  readonly base: number;
+  readonly list: 0 | 1;
+  /** It is a tombstone. */
+  readonly removed: boolean;
+}
+
+/** Fields h, o, t and d of a conversation, as Buffers; undefined when there is none. */
+export function storedHeaderOf(id: string, [raw, owner, trace, lines]: readonly unknown[]): StoredHeader | undefined {
+  if (raw === null) return undefined;
+  if (!(raw instanceof Uint8Array) || raw.byteLength < HEADER_BYTES) throw damagedHeader();
+  const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
+  const number = (i: number): number => view.getFloat64(8 * i, true);
+  const ttl = number(4);
+  const expiresAt = number(5);
+  const header: Header = {
     id,
     owner: owner === null ? undefined : textOf(owner),
     trace: trace === null ? undefined : textOf(trace),
@@ -177,16 +242,28 @@ function headerOf(id: string, [text, owner, trace, lines]: readonly unknown[]): 
     version: number(1),
     createdAt: number(2),
     updatedAt: number(3),
-    ttl: values[4] === 'n' ? null : optional(4),
-    expiresAt: optional(5),
-    hold: values[6] === '1',
-    first: number(7),
-    next: number(8),
-    packedTo: number(9),
-    bytes: number(10),
+    ttl: ttl === CLEARED ? null : ttl === 0 ? undefined : ttl,
+    expiresAt: expiresAt === ABSENT ? undefined : expiresAt,
+    hold: view.getUint8(HOLD_AT) === 1,
+    first: number(6),
+    next: number(7),
+    packedTo: number(8),
+    bytes: number(9),
     metadata: lines === null ? '{}' : metadataOf(textOf(lines)),
   };
+  return { header, raw, base: number(11), list: view.getUint8(LIST_AT) === 0 ? 0 : 1, removed: number(12) !== ABSENT };
 }
+
+function damagedHeader(): ScriptError {
+  return new ScriptError('JAFCORRUPT the header of a conversation is damaged');
+}
+
+/** Bytes of a header before the id of its writer, and where it names the list and says that there is a hold. */
+const HEADER_BYTES = 139;
+const LIST_AT = 136;
+const HOLD_AT = 137;
+/** An expiry, or a time of removal, that is not there. */
+const ABSENT = Number.POSITIVE_INFINITY;
 
 /** A place in a walk; undefined when the walk has ended. */
 export function placeOf(at: unknown, id: unknown): Cursor | undefined {

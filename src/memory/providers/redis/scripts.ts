@@ -16,8 +16,7 @@ export interface Script {
 function load(name: string): Script {
   const own = lua[name] ?? '';
   const parts = /^-- include: (.*)$/m.exec(own)?.[1]?.split(' ') ?? [];
-  // comments are for readers of lua/: the server keeps the text of every script
-  const text = [...parts.map((part) => lua[part] ?? ''), own].join('\n').replaceAll(/^\s*--.*\n/gm, '');
+  const text = [...parts.map((part) => lua[part] ?? ''), own.replace(/^-- include: .*\n/, '')].join('\n');
   return { name, text, sha: createHash('sha1').update(text).digest('hex') };
 }
 

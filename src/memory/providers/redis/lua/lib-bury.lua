@@ -23,12 +23,16 @@ local function dropContent(tag, id)
   redis.call('ZREM', tag .. 'l', id)
 end
 
--- Makes a tombstone of a conversation: id, epoch, version and writers stay, nothing of its owner or content.
-local function bury(tag, id, h, now, writers, floor)
+-- Makes a tombstone of a conversation: id, epoch, version and writers stay, nothing of its owner or content. `by`: who removes
+-- it, when a retry of the removal must recognise that.
+local function bury(tag, id, h, now, by)
+  local writers, floor = pushWriter(h, by or h, true)
+  local newest = by or { writer = h.writer, counter = h.counter, now = h.time }
   local tombstone = {
-    epoch = h.epoch, version = h.version, created = h.created, updated = h.updated, ttl = '-', hold = false,
+    epoch = h.epoch, version = h.version, created = h.created, updated = h.updated, ttl = 0, hold = false,
     first = h.next, next = h.next, packed = h.next, bytes = 0, meta = 2, floor = floor, operations = 0,
     base = h.next, list = h.list, removed = now,
+    writer = newest.writer, counter = newest.counter, time = newest.now, native = 0, receipt = 0,
   }
   local key = tag .. 'c:' .. id
   redis.call('HSET', key, 'h', format(tombstone), 'w', writers)

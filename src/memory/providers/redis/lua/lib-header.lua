@@ -1,35 +1,32 @@
--- The header of a conversation: field h of its hash, numbers with one blank between them ("-" stands for absent):
---   epoch version created updated ttl expires hold first next packed bytes meta floor operations base list removed
--- ttl "n" = cleared. meta = bytes of the metadata as compact JSON. base = sequence of the first body in the list of bodies,
--- which is m0 or m1, as `list` says: another life, or a replacement, takes the other one, so that nothing of the old can be
--- seen whatever fails in between. removed = time of the removal, on a tombstone.
--- The other fields: w = writers (lib-ring.lua), o = owner, t = trace, d = metadata, a line "key":value for each key, with
--- a line break before each (JSON has none inside).
+-- The header of a conversation: field h of its hash, packed numbers (little-endian; ABSENT where there is none):
+--   epoch version created updated ttl expires first next packed bytes floor base removed counter time native: doubles;
+--   meta operations: 4 bytes each; list hold receipt: a byte each; and behind them the id of the newest writer.
+-- ttl 0 = never set, -1 = cleared. meta = bytes of the metadata as compact JSON. base = sequence of the first body in the list of
+-- bodies, which is m0 or m1, as `list` says: another life, or a replacement, takes the other one, so that nothing of the old can
+-- be seen whatever fails in between. removed = time of the removal, on a tombstone. native = when its keys expire
+-- natively at the earliest, on the clock of the server.
+-- counter and time are of the newest writer (lib-ring.lua); its receipt: 0 = none, else 1 or, when it created the conversation,
+-- 2; version and count of that receipt are the header's own, because only writes change them.
+-- The other fields: w = the writers before it (lib-ring.lua), o = owner, t = trace, d = metadata, a line "key":value for each
+-- key, with a line break before each (JSON has none inside).
+-- Packed, because text took 6 µs of an append to read and write, and this takes 2. Node reads it in replies.ts.
 
 local function parse(text)
-  local h = {}
-  local epoch, version, created, updated, ttl, expires, hold, first, nextSeq, packed, bytes, meta, floor, operations, base, list, removed =
-    string.match(text,
-      '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  if not removed then error('JAFCORRUPT the header of a conversation is damaged') end
-  h.epoch, h.version, h.created, h.updated = tonumber(epoch), tonumber(version), tonumber(created), tonumber(updated)
-  h.ttl = ttl
-  h.expires = tonumber(expires)
-  h.hold = hold == '1'
-  h.first, h.next, h.packed, h.bytes, h.meta = tonumber(first), tonumber(nextSeq), tonumber(packed), tonumber(bytes), tonumber(meta)
-  h.floor, h.operations, h.base, h.list = tonumber(floor), tonumber(operations), tonumber(base), list
-  h.removed = tonumber(removed)
+  if #text < 139 then error('JAFCORRUPT the header of a conversation is damaged') end
+  local h = { raw = text }
+  local list, hold, at
+  h.epoch, h.version, h.created, h.updated, h.ttl, h.expires, h.first, h.next, h.packed, h.bytes, h.floor, h.base, h.removed,
+    h.counter, h.time, h.native, h.meta, h.operations, list, hold, h.receipt, at = struct.unpack(HEADER, text)
+  if h.expires == ABSENT then h.expires = nil end
+  if h.removed == ABSENT then h.removed = nil end
+  h.list, h.hold, h.writer = list == 0 and '0' or '1', hold == 1, string.sub(text, at)
   return h
 end
 
-local function optional(value)
-  return value and string.format('%.0f', value) or '-'
-end
-
 local function format(h)
-  return string.format('%.0f %.0f %.0f %.0f %s %s %s %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %s %s',
-    h.epoch, h.version, h.created, h.updated, h.ttl, optional(h.expires), h.hold and '1' or '0', h.first, h.next, h.packed,
-    h.bytes, h.meta, h.floor, h.operations, h.base, h.list, optional(h.removed))
+  return struct.pack(HEADER, h.epoch, h.version, h.created, h.updated, h.ttl, h.expires or ABSENT, h.first, h.next, h.packed,
+    h.bytes, h.floor, h.base, h.removed or ABSENT, h.counter, h.time, h.native, h.meta, h.operations, h.list == '0' and 0 or 1,
+    h.hold and 1 or 0, h.receipt) .. h.writer
 end
 
 -- The conversation or tombstone at a key, nil when there is none.

@@ -3,14 +3,10 @@
 --   u, U:<user>  by last write, of all and of one user          r, R:<user>  by creation
 --   e            by expiry; members are id NUL owner: the owner is known when the header has expired natively
 --   E:<user>     by expiry                                      d            tombstones by time of removal
+--   Times in e and E: are at or before the expiry in the header: an append that moves it on leaves them, a sweep corrects them.
 --   l            conversations with bodies or segments below first, for a reap
 -- Others: x = bars by their end (members are owner hashes), f = latest time something was removed without a tombstone,
 -- none = never there.
-
--- Milliseconds the native expiry stays behind the header's: it is a backstop for stores nobody sweeps.
-local BACKSTOP = 86400000
--- Milliseconds a tombstone is kept (TOMBSTONE_MS of driver.ts).
-local TOMBSTONE = 600000
 
 local function num(value)
   return string.format('%.0f', value)
@@ -32,6 +28,17 @@ end
 -- A conversation may be expired natively: with a day of grace, and never before its tombstone would be due.
 local function nativeLife(expires, now)
   return BACKSTOP + math.max(TOMBSTONE, expires - now)
+end
+
+local function serverTime()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- A sweep has met an entry that is behind the header.
+local function correctExpiry(tag, id, h)
+  redis.call('ZADD', tag .. 'e', num(h.expires), expiryMember(id, h.owner))
+  if h.owner then redis.call('ZADD', tag .. 'E:' .. h.owner, num(h.expires), id) end
 end
 
 -- Takes a conversation out of the indexes of the living.

@@ -1,14 +1,17 @@
--- include: lib-header lib-index lib-window lib-walk
+-- include: lib-layout lib-index lib-header lib-window lib-walk
 -- One page of a walk over the visible conversations of a bucket.
 -- KEYS: 1 the index (u, r, U:<user> or R:<user>). Keys of the conversations are made of the tag: they share its slot.
 -- ARGV: 1 tag, 2 now, 3 '1' = by last write, 4 '1' = descending, 5 and 6 the place to continue behind ('' = from the end),
 --   7 since, 8 until ('' = none), 9 '=' and the trace ('' = any), 10 items at most, 11 conversations to look at, at most, 12 bytes of
---   bodies after which the page ends, 13 to 16 window as in read.lua
--- Reply: { items, at, id }: an item is { id, place in time, view }; at and id: where the walk stands, '' when it has ended
+--   bodies after which the page ends, 13 bytes of bodies after which those of a conversation with many are left to the reader ('' =
+--   never), 14 to 17 window as in read.lua
+-- Reply: { items, at, id }: an item is { id, place in time, view }, and 1 behind it where bodies were left out; at and id: where
+--   the walk stands, '' when it has ended
 local tag, now, byUpdate, descending = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local since, untilTime, trace = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
 local limit, scan, most = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local kind, a, b, count = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local inline, kind, a, b, count = tonumber(ARGV[13]) or math.huge, ARGV[14], tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local FEW = 8
 local index = KEYS[1]
 
 local rank
@@ -44,9 +47,15 @@ while true do
     if visible(h, now) and (not since or h.updated >= since) and (not untilTime or h.updated <= untilTime)
       and (trace == '' or fields[3] == string.sub(trace, 2)) then
       local keys = { m0 = tag .. 'm0:' .. id, m1 = tag .. 'm1:' .. id, s = tag .. 's:' .. id, n = tag .. 'n:' .. id }
-      local seen, size = view(fields, h, keys, kind, a, b, count)
-      items[#items + 1] = { id, at, seen }
-      bytes = bytes + size
+      local from, to = resolve(h, kind, a, b, count)
+      if bytes >= inline and to - from > FEW then
+        items[#items + 1] = { id, at, (view(fields, h, keys, 'none')), 1 }
+        bytes = bytes + h.bytes * (to - from) / (h.next - h.first)
+      else
+        local seen, size = view(fields, h, keys, kind, a, b, count)
+        items[#items + 1] = { id, at, seen }
+        bytes = bytes + size
+      end
       if bytes >= most then return { items, at, id } end
     end
   end

@@ -1,4 +1,4 @@
--- include: lib-header lib-ring lib-index lib-bury lib-walk
+-- include: lib-layout lib-index lib-header lib-ring lib-bury lib-walk
 -- One batch of removals of a bucket: of a user (in order of creation), of what is idle (in order of last write), or of what
 -- is over (in order of expiry). Everything is looked at before the first removal. Keys of the conversations are made of
 -- the tag: they share the slot of KEYS.
@@ -13,8 +13,7 @@ local index = KEYS[1]
 local found
 local both = now
 if kind == 'expired' then
-  local time = redis.call('TIME')
-  both = math.min(now, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+  both = math.min(now, serverTime())
   found = redis.call('ZRANGEBYSCORE', index, '-inf', num(both), 'WITHSCORES', 'LIMIT', 0, limit)
 else
   local rank = 0
@@ -25,7 +24,7 @@ else
   found = walk(index, rank, limit, false)
 end
 
-local going, at, id, ended = {}, '', '', false
+local going, later, at, id, ended = {}, {}, '', '', false
 for i = 1, #found, 2 do
   local member, time = found[i], tonumber(found[i + 1])
   local memberOwner = owner
@@ -38,7 +37,12 @@ for i = 1, #found, 2 do
   at, id = num(time), member
   local h = load(tag .. 'c:' .. member)
   if h and h.removed then h = nil end
-  if not h or kind == 'expired' or allowHold or not h.hold then
+  if h and h.expires and kind == 'expired' and h.expires > both then
+    later[#later + 1] = { id = member, h = h }
+    redis.call('UNLINK', tag .. 'none') -- first, as in guardBurial
+    guardScores(tag .. 'e')
+    if h.owner then guardScores(tag .. 'E:' .. h.owner) end
+  elseif not h or kind == 'expired' or allowHold or not h.hold then
     guardBurial(tag, h or { owner = memberOwner ~= '' and memberOwner or nil })
     going[#going + 1] = { id = member, h = h, owner = memberOwner, time = time }
   end
@@ -49,6 +53,7 @@ if forget and #going > 0 then
 end
 
 local removed, messages, bytes = 0, 0, 0
+for _, one in ipairs(later) do correctExpiry(tag, one.id, one.h) end
 for _, one in ipairs(going) do
   local h = one.h
   if not h then
@@ -67,7 +72,7 @@ for _, one in ipairs(going) do
       redis.call('UNLINK', tag .. 'c:' .. one.id)
       dropContent(tag, one.id)
     else
-      bury(tag, one.id, h, now, stripReceipts(h.writers), h.floor)
+      bury(tag, one.id, h, now)
     end
   end
 end

@@ -1,4 +1,4 @@
--- include: lib-header lib-index lib-window
+-- include: lib-layout lib-index lib-header lib-window
 -- One conversation and the part of it a window asks for.
 -- KEYS: c m0 m1 s n of the conversation
 -- ARGV: 1 now, 2 kind of window, 3 its count or sequence, 4 before ('' = none), 5 limit

@@ -1,11 +1,10 @@
--- include: lib-header lib-index
+-- include: lib-layout lib-index lib-header
 -- One batch of a bucket's leftovers: bodies and segments below `first`, then tombstones and bars that are over.
 -- KEYS: d x l none of the bucket. Keys of the conversations are made of the tag: they share the slot.
 -- ARGV: 1 tag, 2 now, 3 conversations at most, 4 bodies and segments at most
 -- Reply: { messages, bytes, more }
 local tag, now, limit, budget = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local time = redis.call('TIME')
-local both = math.min(now, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+local both = math.min(now, serverTime())
 -- types and rights, before the first change
 redis.call('UNLINK', KEYS[4])
 redis.call('ZREM', KEYS[1], '')

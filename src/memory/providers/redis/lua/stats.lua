@@ -1,4 +1,4 @@
--- include: lib-header lib-index lib-walk
+-- include: lib-layout lib-index lib-header lib-walk
 -- Totals of one page of a bucket's visible conversations, in order of creation, folded from their headers.
 -- KEYS: 1 the index (r or R:<user>). Keys of the conversations are made of the tag: they share its slot.
 -- ARGV: 1 tag, 2 now, 3 and 4 the place to continue behind ('' = from the oldest), 5 headers to fold

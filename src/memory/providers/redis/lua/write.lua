@@ -1,27 +1,27 @@
--- include: lib-header lib-ring lib-index lib-bury
+-- include: lib-layout lib-append lib-index lib-header lib-ring lib-bury
 -- Writes of different conversations of one bucket, each decided and applied alone, in the order of decideWrite (local.ts).
--- KEYS: u r e d x f l none of the bucket, then c m0 m1 s n o of each conversation
+-- KEYS: say where it goes; on a cluster all of u r e d x f l none of the bucket and c m0 m1 s n o of each conversation. Keys are
+--   made of the tag and the ids: they share the slot.
 -- ARGV: 1 tag, 2 number of writes, 3 expired neighbours to remove at most, 4 mark (lib-ring.lua), 5 '1' = replicas are waited
---   for; then for each write its fields as JSON, its metadata as lines if it has some, and its bodies. JSON: id kind now writer counter retry scoped owner ownerHash trace
---   create expected op digest n (bodies) meta (has metadata) hold ttl ("n" = cleared) defaultTtl max restore { created
---   updated expires first conflict }
+--   for; then for each write: id; "now counter messages writer flags"; and what its flags say, in this order:
+--   u = owner, hash of the owner; o = hash of the operation, digest; t = trace;
+--   l = "ttl defaultTtl maxMessages expectedVersion" ("-" = absent, ttl -1 = cleared);
+--   x = JSON { kind (unless append) retry hold restore { created updated expires first conflict } }; m = metadata as lines;
+--   then its bodies. Without an argument: c = may create, s = scoped to the owner
 -- Reply: for each write { outcome } and, behind it: ok version count created epoch first next packed trimmed;
---   repeated, duplicate, skipped: version count created; conflict: version; error: text
-local tag = ARGV[1]
-local OPERATIONS = 64
--- Bodies and segments dropped at once by a trim; the others are left to the next trims and to a reap.
-local TRIM = 512
+--   repeated, duplicate, skipped: version count created; conflict: version; error: text. Of a plain append (lib-append.lua)
+--   { version, epoch, first, next, packed, trimmed }
 -- Arguments of one RPUSH: Lua's stack holds 8000.
 local CHUNK = 4000
 
 -- Of a write that was answered before. Its replicas may not have it yet, and WAIT waits for what its connection has written:
 -- the same, once more.
 local function touch(key, h)
-  if ARGV[5] == '1' then redis.call('HSET', key, 'w', h.writers) end
+  if ARGV[5] == '1' then redis.call('HSET', key, 'h', h.raw) end
 end
 
 local function forgotten()
-  return tonumber(redis.call('GET', KEYS[6]) or '0')
+  return tonumber(redis.call('GET', tag .. 'f') or '0')
 end
 
 -- Behind the colon of a line "key":value.
@@ -82,8 +82,10 @@ local function below(c, list, segments, first)
   return bytes, going
 end
 
-local function one(w, at, patch, bodies)
-  local key, segmentsKey, directory, operationsKey = KEYS[at], KEYS[at + 3], KEYS[at + 4], KEYS[at + 5]
+local function one(w)
+  local id, patch, bodies, none = w.id, w.patch, w.bodies, tag .. 'none'
+  local key, lists = tag .. 'c:' .. id, { ['0'] = tag .. 'm0:' .. id, ['1'] = tag .. 'm1:' .. id }
+  local segmentsKey, directory, operationsKey = tag .. 's:' .. id, tag .. 'n:' .. id, tag .. 'o:' .. id
   local h = load(key)
 
   -- decide
@@ -94,7 +96,7 @@ local function one(w, at, patch, bodies)
   end
   if known == 'undecidable' then return { 'unknown' } end
   if w.ownerHash then
-    local ends = redis.call('ZSCORE', KEYS[5], w.ownerHash)
+    local ends = redis.call('ZSCORE', tag .. 'x', w.ownerHash)
     if ends and tonumber(ends) > w.now then return { 'erased' } end
   end
   if w.retry and h and h.removed and h.removed >= w.now then return { 'missing' } end
@@ -112,11 +114,11 @@ local function one(w, at, patch, bodies)
     if w.op and current.operations > 0 then
       local noted = redis.call('HGET', operationsKey, w.op)
       if noted then
-        local n, digest, version, count, created = string.match(noted, '^(%d+) (%S+) (%d+) (%d+) (%d)$')
-        if tonumber(n) > current.operations - OPERATIONS then
-          if digest == w.digest then
+        local n, version, count, created, at = struct.unpack(NOTED, noted)
+        if n > current.operations - OPERATIONS then
+          if string.sub(noted, at) == w.digest then
             touch(key, h)
-            return { 'duplicate', version, count, created }
+            return { 'duplicate', num(version), num(count), created }
           end
           return { 'reused' }
         end
@@ -139,18 +141,17 @@ local function one(w, at, patch, bodies)
   if hold == nil then hold = not newLife and current.hold end
   local ttl
   if restore then
-    ttl = restore.expires and math.max(1, restore.expires - restore.updated) or '-'
+    ttl = restore.expires and math.max(1, restore.expires - restore.updated) or 0
   elseif w.ttl then
     ttl = w.ttl
-  elseif newLife or current.ttl == '-' then
-    ttl = w.defaultTtl or '-'
+  elseif newLife or current.ttl == 0 then
+    ttl = w.defaultTtl or 0
   else
     ttl = current.ttl
   end
-  if type(ttl) == 'number' then ttl = num(ttl) end
   local expires
   if not hold then
-    if restore then expires = restore.expires elseif tonumber(ttl) then expires = w.now + tonumber(ttl) end
+    if restore then expires = restore.expires elseif ttl > 0 then expires = w.now + ttl end
   end
   local replaces = newLife or w.kind == 'put'
   local keptFrom = replaces and seq or current.first
@@ -178,13 +179,14 @@ local function one(w, at, patch, bodies)
   local oldOwner = old and old.owner
   -- everything that was visible goes: the other list is taken
   local fresh = replaces or first >= current.next
-  local from = h and h.list == '0' and 1 or 2
-  local list = fresh and (h and KEYS[at + 3 - from] or KEYS[at + 1]) or KEYS[at + from]
+  local from = h and h.list or '1'
+  local to = fresh and (from == '0' and '1' or '0') or from
+  local list = lists[to]
   local updated = restore and restore.updated or math.max(current and current.updated or w.now, w.now)
   local created = restore and restore.created or current and current.created or w.now
   local moved = not old or old.created ~= created
-  guardScores(KEYS[1])
-  if moved then guardScores(KEYS[2]) end
+  guardScores(tag .. 'u')
+  if moved then guardScores(tag .. 'r') end
   if owner then
     guardScores(tag .. 'U:' .. owner)
     if moved or owner ~= oldOwner then guardScores(tag .. 'R:' .. owner) end
@@ -196,18 +198,18 @@ local function one(w, at, patch, bodies)
     redis.call('ZREM', tag .. 'E:' .. oldOwner, '')
   end
   if expires or old and old.expires then
-    guardScores(KEYS[3])
-    redis.call('ZREM', KEYS[3], '')
-    redis.call('PEXPIRE', KEYS[8], '1')
+    guardScores(tag .. 'e')
+    redis.call('ZREM', tag .. 'e', '')
+    redis.call('PEXPIRE', none, '1')
   end
-  if h and (h.removed or h.expires) then redis.call('PERSIST', KEYS[8]) end
-  if h and h.removed then redis.call('ZREM', KEYS[4], '') end
+  if h and (h.removed or h.expires) then redis.call('PERSIST', none) end
+  if h and h.removed then redis.call('ZREM', tag .. 'd', '') end
   if w.op then redis.call('HLEN', operationsKey) end
   if fresh then
-    redis.call('LLEN', KEYS[at + from])
-    redis.call('UNLINK', KEYS[8])
-    redis.call('HDEL', KEYS[8], 't')
-    redis.call('ZREM', KEYS[7], '')
+    redis.call('LLEN', lists[from])
+    redis.call('UNLINK', none)
+    redis.call('HDEL', none, 't')
+    redis.call('ZREM', tag .. 'l', '')
     redis.call('HLEN', segmentsKey)
     redis.call('ZCARD', directory)
     redis.call('HLEN', operationsKey)
@@ -216,24 +218,26 @@ local function one(w, at, patch, bodies)
   local trims = not fresh and first > current.first
   if current and not replaces and first > current.first then
     local lost
-    lost, going = below(current, KEYS[at + from], directory, first)
+    lost, going = below(current, lists[from], directory, first)
     bytes = bytes - lost
   end
   if current and not replaces then bytes = bytes + current.bytes - current.meta end
   if trims then
-    redis.call('LTRIM', KEYS[8], '0', '-1')
-    redis.call('UNLINK', KEYS[8])
-    redis.call('HDEL', KEYS[8], 't')
+    redis.call('LTRIM', none, '0', '-1')
+    redis.call('UNLINK', none)
+    redis.call('HDEL', none, 't')
     redis.call('HLEN', segmentsKey)
     redis.call('ZREM', directory, '')
-    guardScores(KEYS[7])
+    guardScores(tag .. 'l')
   end
   local operations = (newLife and 0 or current.operations) + (w.op and 1 or 0)
   local noted
   if w.op and operations % OPERATIONS == 0 then
-    redis.call('HDEL', KEYS[8], 't')
+    redis.call('HDEL', none, 't')
     noted = redis.call('HGETALL', operationsKey)
   end
+
+  local native = expires and serverTime() + nativeLife(expires, w.now) or ABSENT
 
   -- bodies first: nobody sees them before the header says so
   local base = fresh and first or current.base
@@ -241,7 +245,7 @@ local function one(w, at, patch, bodies)
   local expected = fresh and 0 or current.next - current.base
   if length > expected then
     -- of a write that failed between bodies and header
-    redis.call('UNLINK', KEYS[8])
+    redis.call('UNLINK', none)
     if expected == 0 then redis.call('UNLINK', list) else redis.call('LTRIM', list, '0', num(expected - 1)) end
   elseif length < expected then
     error('JAFCORRUPT bodies of a conversation are missing')
@@ -252,23 +256,26 @@ local function one(w, at, patch, bodies)
 
   -- the header: from here on the write is done
   local count = nextSeq - first
-  local writers, floor = pushWriter(h, w, { version = version, count = count, created = current and 0 or 1 }, newLife)
+  local writers, floor = pushWriter(h, w, newLife)
   local state = {
     epoch = newLife and math.max((h and h.epoch or 0) + 1, w.now) or current.epoch,
     version = version, created = created, updated = updated, ttl = ttl, expires = expires, hold = hold,
     first = first, next = nextSeq, packed = packed, bytes = bytes, meta = meta, floor = floor, operations = operations,
-    base = base, list = list == KEYS[at + 1] and '0' or '1',
+    base = base, list = to,
+    writer = w.writer, counter = w.counter, time = w.now, receipt = current and 1 or 2,
+    native = native,
   }
   local drop = 0
   if trims then
     drop = math.max(first, packed) - base
     if drop > TRIM then
       drop = TRIM
-      redis.call('ZADD', KEYS[7], '0', w.id)
+      redis.call('ZADD', tag .. 'l', '0', w.id)
     end
     state.base = base + drop
   end
-  local fields, gone = { 'h', format(state), 'w', writers }, {}
+  local fields, gone = { 'h', format(state) }, {}
+  if not h or writers ~= h.writers then fields[3] = 'w' fields[4] = writers end
   if owner and owner ~= (current and current.owner) then fields[#fields + 1] = 'o' fields[#fields + 1] = owner end
   if w.trace then fields[#fields + 1] = 't' fields[#fields + 1] = w.trace end
   if metadata and metadata ~= '' then fields[#fields + 1] = 'd' fields[#fields + 1] = metadata end
@@ -282,9 +289,9 @@ local function one(w, at, patch, bodies)
 
   -- what the header left behind
   if fresh and h then
-    redis.call('UNLINK', KEYS[at + from], segmentsKey, directory)
+    redis.call('UNLINK', lists[from], segmentsKey, directory)
     if newLife then redis.call('UNLINK', operationsKey) end
-    redis.call('ZREM', KEYS[7], w.id)
+    redis.call('ZREM', tag .. 'l', w.id)
   elseif trims then
     if drop > 0 then redis.call('LTRIM', list, num(drop), '-1') end
     if current.first < current.packed then
@@ -295,23 +302,20 @@ local function one(w, at, patch, bodies)
           redis.call('HDEL', segmentsKey, string.match(going[i], '^%d+'))
           redis.call('ZREM', directory, going[i])
         end
-        if #going > TRIM then redis.call('ZADD', KEYS[7], '0', w.id) end
+        if #going > TRIM then redis.call('ZADD', tag .. 'l', '0', w.id) end
       end
     end
   end
   if w.op then
-    redis.call('HSET', operationsKey, w.op,
-      string.format('%.0f %s %.0f %.0f %d', operations, w.digest, version, count, current and 0 or 1))
+    redis.call('HSET', operationsKey, w.op, struct.pack(NOTED, operations, version, count, current and 0 or 1) .. w.digest)
     for i = 1, noted and #noted or 0, 2 do
-      local n = tonumber(string.match(noted[i + 1], '^%d+'))
-      if n <= operations - OPERATIONS and noted[i] ~= w.op then redis.call('HDEL', operationsKey, noted[i]) end
+      if struct.unpack('<d', noted[i + 1]) <= operations - OPERATIONS and noted[i] ~= w.op then redis.call('HDEL', operationsKey, noted[i]) end
     end
   end
 
   -- indexes
-  local id = w.id
-  if not old or old.updated ~= updated then redis.call('ZADD', KEYS[1], num(updated), id) end
-  if moved then redis.call('ZADD', KEYS[2], num(created), id) end
+  if not old or old.updated ~= updated then redis.call('ZADD', tag .. 'u', num(updated), id) end
+  if moved then redis.call('ZADD', tag .. 'r', num(created), id) end
   if oldOwner and oldOwner ~= owner then
     redis.call('ZREM', tag .. 'U:' .. oldOwner, id)
     redis.call('ZREM', tag .. 'R:' .. oldOwner, id)
@@ -322,42 +326,29 @@ local function one(w, at, patch, bodies)
     if moved or owner ~= oldOwner then redis.call('ZADD', tag .. 'R:' .. owner, num(created), id) end
   end
   if old and old.expires and (not expires or owner ~= oldOwner) then
-    redis.call('ZREM', KEYS[3], expiryMember(id, oldOwner))
+    redis.call('ZREM', tag .. 'e', expiryMember(id, oldOwner))
     if owner and owner == oldOwner then redis.call('ZREM', tag .. 'E:' .. owner, id) end
   end
   if expires then
-    redis.call('ZADD', KEYS[3], num(expires), expiryMember(id, owner))
+    redis.call('ZADD', tag .. 'e', num(expires), expiryMember(id, owner))
     if owner then redis.call('ZADD', tag .. 'E:' .. owner, num(expires), id) end
     keepFor(nativeLife(expires, w.now), key, list, segmentsKey, directory, operationsKey)
   elseif h and (h.expires or h.removed) then
     for _, kept in ipairs({ key, list, segmentsKey, directory, operationsKey }) do redis.call('PERSIST', kept) end
   end
-  if h and h.removed then redis.call('ZREM', KEYS[4], id) end
+  if h and h.removed then redis.call('ZREM', tag .. 'd', id) end
   return {
     'ok', version, count, current and 0 or 1, state.epoch, first, nextSeq, packed, first - keptFrom,
   }
 end
 
-local replies = {}
-local arg = 6
-local newest
-for n = 1, tonumber(ARGV[2]) do
-  local w = cjson.decode(ARGV[arg])
+for _, w in ipairs(rest or {}) do
   if ARGV[4] == AGAIN then w.retry = true end
-  arg = arg + 1
-  local patch
-  if w.meta then
-    patch = ARGV[arg]
-    arg = arg + 1
-  end
-  local bodies = {}
-  for i = 1, w.n do bodies[i] = ARGV[arg + i - 1] end
-  arg = arg + w.n
   local done, reply = true, { 'unknown' }
-  if ARGV[4] ~= GIVEN_UP then done, reply = pcall(one, w, 9 + (n - 1) * 6, patch, bodies) end
+  if ARGV[4] ~= GIVEN_UP then done, reply = pcall(one, w) end
   if not done then reply = { 'error', type(reply) == 'table' and reply.err or tostring(reply) } end
   if reply[1] == 'ok' and (not newest or w.now > newest) then newest = w.now end
-  replies[n] = reply
+  replies[w.at] = reply
 end
 
 -- A few that are over, so that a store nobody sweeps does not fill up; a write that was refused changes nothing. What
@@ -365,14 +356,16 @@ end
 local over = tonumber(ARGV[3])
 if newest and over > 0 then
   pcall(function()
-    for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', num(newest), 'LIMIT', 0, over)) do
-      local time = redis.call('TIME')
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', tag .. 'e', '-inf', num(newest), 'LIMIT', 0, over)) do
       local id = string.match(member, '^(.-)%z')
       local h = load(tag .. 'c:' .. id)
-      local both = math.min(newest, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-      if h and not h.removed and h.expires and h.expires <= both then
-        guardBurial(tag, h)
-        bury(tag, id, h, newest, stripReceipts(h.writers), h.floor)
+      if h and not h.removed and h.expires then
+        if h.expires <= math.min(newest, serverTime()) then
+          guardBurial(tag, h)
+          bury(tag, id, h, newest)
+        elseif h.expires > newest then
+          correctExpiry(tag, id, h)
+        end
       end
     end
   end)
