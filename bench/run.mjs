@@ -21,7 +21,7 @@ const { values, positionals: asked } = parseArgs({
     repetitions: { type: 'string' },
     seconds: { type: 'string' },
     bytes: { type: 'string' },
-    fsync: { type: 'boolean' },
+    'no-fsync': { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   },
 });
@@ -50,7 +50,7 @@ const options = { ...positive('size'), ...positive('repetitions'), ...positive('
 const benchmarks = await Promise.all(names.map(async (name) => ({ name, ...(await import(fileOf(name).href)) })));
 
 if (values.help) {
-  console.log(`npm run bench -- [NAME…] [--provider NAME]… [--size N] [--repetitions N] [--seconds N] [--bytes N] [--fsync]
+  console.log(`npm run bench -- [NAME…] [--provider NAME]… [--size N] [--repetitions N] [--seconds N] [--bytes N] [--no-fsync]
 
 Without a name: every benchmark that is not marked "by name only". Results: bench/results/NAME.json, and docs/performance.md with
 "npm run bench:report". Servers: those of JAF_TEST_POSTGRES_URL and JAF_TEST_REDIS_URL, or private ones.
@@ -60,7 +60,7 @@ Without a name: every benchmark that is not marked "by name only". Results: benc
   --repetitions  interleaved repetitions, at least 5
   --seconds      how long, where a benchmark runs for a time
   --bytes        where a benchmark loads a store: stop when it has grown by so much
-  --fsync        a private PostgreSQL waits for the disk at each commit
+  --no-fsync     a private PostgreSQL does not wait for the disk at each commit: what our statements cost without it
 `);
   for (const { name, title, providers, defaults, byName } of benchmarks) {
     const about = [
@@ -123,7 +123,7 @@ try {
         if (code !== 0) failed.push(`${job.name}${job.options.provider ? ` with ${job.options.provider}` : ''} (${code})`);
       }
     },
-    { fsync: values.fsync === true },
+    { fsync: values['no-fsync'] !== true },
   );
 } finally {
   rmSync(temporary, { recursive: true, force: true });

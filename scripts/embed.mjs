@@ -1,6 +1,5 @@
-// Turns each folder of .sql (later .lua) files under src/memory/providers/*/ into a generated module beside it, so that
-// the package needs no file access at run time. `--check` writes nothing and fails when a module is out of
-// date.
+// Turns each folder of .sql and .lua files under src/memory/providers/*/ into a generated module beside it, so that
+// the package needs no file access at run time. `--check` writes nothing and fails when a module is out of date.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 

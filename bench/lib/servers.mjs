@@ -38,9 +38,9 @@ const loadSupport = () => (loaded ??= support());
  * @param {readonly ('postgres' | 'redis')[]} needed
  * @param {() => Promise<unknown>} work
  * @param {{ fsync?: boolean, postgres?: Record<string, string> }} [settings] - `fsync`: whether a private PostgreSQL waits for the
- *   disk; default false, as in the tests; `postgres`: more of its settings
+ *   disk; default true, unlike in the tests; `postgres`: more of its settings
  */
-export async function withServers(needed, work, { fsync = false, postgres = {} } = {}) {
+export async function withServers(needed, work, { fsync = true, postgres = {} } = {}) {
   const started = [];
   try {
     if (needed.includes('postgres') && !process.env.JAF_TEST_POSTGRES_URL) {

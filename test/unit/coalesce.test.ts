@@ -73,11 +73,16 @@ describe('natural batching', () => {
     expect((await result).kind).toBe('ok');
   });
 
-  it('sends what is asked in one turn together, at most 64', async () => {
+  it.each([
+    [16, [16]],
+    [40, [20, 20]],
+    [100, [50, 50]],
+    [200, [64, 64, 64, 8]],
+  ])('sends what is asked in one turn together, in two halves, at most 64 each (%i writes)', async (asked, sizes) => {
     const { write, arrived, sent } = setUp();
-    const all = Array.from({ length: 100 }, (_, i) => write(append(`c${i}`)));
-    await arrived(2);
-    expect(sent.map((s) => s.batch.length)).toEqual([64, 36]);
+    const all = Array.from({ length: asked }, (_, i) => write(append(`c${i}`)));
+    await arrived(sizes.length);
+    expect(sent.map((s) => s.batch.length)).toEqual(sizes);
     for (const s of sent) s.answer();
     expect((await Promise.all(all)).every((o) => o.kind === 'ok')).toBe(true);
   });
