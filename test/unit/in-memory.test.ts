@@ -70,24 +70,6 @@ describe('in-memory writes, which pass no queue', () => {
   });
 });
 
-describe('an in-memory store with a ttl', () => {
-  it('lets go of what is over while it is written, without a purge', async () => {
-    const clock = fakeClock();
-    const driver = new InMemoryDriver(Number.POSITIVE_INFINITY, clock.now);
-    const provider = createProvider(driver, { clock: clock.now, ttl: 10 });
-    unwrap(await provider.storeMessages('kept', [user('x')], undefined, { ttl: 1_000_000 }));
-    for (let n = 0; n < 5000; n++) {
-      unwrap(await provider.storeMessages(`c${n}`, [user('x')]));
-      clock.advance(100);
-    }
-    // 100 are alive at a time
-    expect((await driver.ping()).metrics['conversations']).toBeLessThan(250);
-    expect((await provider.getStats()).totalConversations).toBe(100);
-    expect(await provider.getConversation('kept')).toBeDefined();
-    expect(await provider.getConversation('c0')).toBeUndefined();
-  });
-});
-
 describe('a full in-memory store', () => {
   it('lets the least recently written conversation go, and says so', async () => {
     const events: MemoryEvent[] = [];

@@ -34,9 +34,6 @@ import { Ordered } from './ordered.js';
 /** Tombstones kept at most; what is dropped early raises the floor below which a retry cannot be decided. */
 const TOMBSTONES = 10_000;
 
-/** Conversations that expire looked at with each write. */
-const OVER_PER_WRITE = 2;
-
 /** The indexes of all conversations, or of one owner's. */
 class Indexes {
   readonly updated: Ordered<StoredConversation> = new Ordered();
@@ -114,7 +111,6 @@ export class InMemoryDriver implements StorageDriver {
     conversation.apply(state, seq, write.bodies, newLife);
     if (write.operation) conversation.remember(write.operation.hash, { digest: write.operation.digest, receipt: decision.outcome.receipt });
     this.#place(conversation, before);
-    this.#dropOver(write.now);
     return evicted && evicted.length > 0 ? { ...decision.outcome, evicted } : decision.outcome;
   }
 
@@ -153,25 +149,6 @@ export class InMemoryDriver implements StorageDriver {
     for (const indexes of this.#indexesOf(state.owner)) {
       indexes.created.insert({ at: state.createdAt, id: state.id }, conversation);
       indexes.updated.insert({ at: state.updatedAt, id: state.id }, conversation);
-    }
-  }
-
-  /**
-   * Looks at the next few that expire, in turn, and removes those that are over: as many as expire with the writes leave with
-   * them, so what is over never outweighs what is not. Without it a store with a TTL would grow until somebody purges it.
-   */
-  #dropOver(now: number): void {
-    if (this.#expiring.size === 0) return;
-    const over = Math.min(now, this.#clock());
-    let seen = 0;
-    for (const conversation of this.#expiring) {
-      if (seen++ === OVER_PER_WRITE) return;
-      this.#expiring.delete(conversation);
-      if ((conversation.state.expiresAt ?? Number.POSITIVE_INFINITY) > over) this.#expiring.add(conversation);
-      else {
-        this.#drop(conversation);
-        this.#bury(buryState(conversation.state, now));
-      }
     }
   }
 
