@@ -114,11 +114,9 @@ export function prepareRestore(
   checkId('conversationId', snapshot.conversationId, problems);
   if (snapshot.userId !== undefined) checkId('userId', snapshot.userId, problems);
   const copies = checkMessages(snapshot.messages, problems);
-  if (snapshot.messageCount !== undefined && snapshot.messageCount !== copies.length && problems.found.length === 0) {
-    problems.add(
-      'messages',
-      `the conversation has ${String(snapshot.messageCount)} messages, got ${copies.length}: a window cannot be restored`,
-    );
+  const given = Array.isArray(snapshot.messages) ? snapshot.messages.length : 0;
+  if (snapshot.messageCount !== undefined && snapshot.messageCount !== given) {
+    problems.add('messages', `the conversation has ${String(snapshot.messageCount)} messages, got ${given}: a window cannot be restored`);
   }
   const metadata = snapshot.metadata ?? {};
   const reserved = checkMetadata(metadata, problems, false);
@@ -126,7 +124,7 @@ export function prepareRestore(
   checkDate('createdAt', snapshot.createdAt, problems);
   checkDate('updatedAt', snapshot.updatedAt, problems);
   if (snapshot.expiresAt !== undefined) checkDate('expiresAt', snapshot.expiresAt, problems);
-  checkInteger('firstSeq', snapshot.firstSeq, 1, problems, Number.MAX_SAFE_INTEGER - copies.length);
+  checkInteger('firstSeq', snapshot.firstSeq, 1, problems, Number.MAX_SAFE_INTEGER - given);
   if (checkOptionNames(options, RESTORE_NAMES, problems) && !['skip', 'replace', 'fail'].includes(options.onConflict)) {
     problems.add('options.onConflict', `expected skip, replace or fail, got ${kindOf(options.onConflict)}`);
   } else if (options === undefined) problems.add('options.onConflict', 'expected skip, replace or fail, got nothing');

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { StoredBody } from '../../body.js';
 import { encodeMessage, freeze } from '../../codec.js';
 import type { Body, Receipt, Segment, Stored, Window } from '../../driver.js';
 import { type ConversationState, resolveWindow, type WriterEntry } from '../../local.js';
@@ -196,7 +197,7 @@ export function segmentElement(from: number, to: number, data: string): string {
 
 /** The body an element of the array stands for, whoever wrote it. */
 export function bodyOf(element: unknown): Body {
-  if (typeof element === 'string') return { text: element, bytes: Buffer.byteLength(element) };
+  if (typeof element === 'string') return new StoredBody(element);
   const message = typeof element === 'object' && element !== null ? olderMessage(element) : { role: 'user', content: element };
   return encodeMessage(freeze('content' in message ? message : { ...message, content: null }) as unknown as Message);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { StoredBody } from '../../body.js';
 import type { Body, Extent, Header, Receipt, Remove, RemoveOutcome, Segment, Stored, Write, WriteOutcome } from '../../driver.js';
 import { escapeJson, unescapeJson } from './escape.js';
 
@@ -182,20 +183,6 @@ export const HEADER_COLUMNS: readonly string[] =
   'conversation_id owner trace epoch version created_at updated_at ttl expires_at hold first_seq next_seq packed_to bytes metadata'.split(
     ' ',
   );
-
-/** A stored message; few readers ask for its length. */
-class StoredBody implements Body {
-  readonly text: string;
-  value?: unknown;
-
-  constructor(text: string) {
-    this.text = text;
-  }
-
-  get bytes(): number {
-    return Buffer.byteLength(this.text);
-  }
-}
 
 /** Where a list ended: rows looked at, whether it found more than it gave, and the place to continue behind. */
 export type ListEnd = readonly [looked: number, foundMore: boolean, at: number | null, id: string | null];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { StoredBody } from '../../body.js';
 import type { Body, Cursor, List, Page, Read, Segment, StatsPage, StatsQuery, Stored, Window } from '../../driver.js';
 import { compareCursors, resolveWindow, EARLIEST, LATEST } from '../../local.js';
 import { type BodiesRow, textsOf } from './bodies.js';
@@ -26,20 +27,6 @@ export function readOne(sql: Statements, read: Read): Stored | undefined {
   const row = sql.tuple<HeaderRow>('header', read.id);
   const found = row && toFound(row);
   return found && isOpen(found, read.now) ? readWindow(sql, found, read.window) : undefined;
-}
-
-/** A body as it was read. Most readers never ask for its length. */
-class ReadBody implements Body {
-  readonly text: string;
-  value?: unknown;
-
-  constructor(text: string) {
-    this.text = text;
-  }
-
-  get bytes(): number {
-    return Buffer.byteLength(this.text);
-  }
 }
 
 interface SegmentRow {
@@ -68,7 +55,7 @@ function readBodies(sql: Statements, { key, base }: Found, from: number, to: num
   for (const row of sql.tuples<BodiesRow>('messages', key, from - base, to - base)) {
     let seq = base + row[0];
     for (const text of textsOf(row)) {
-      if (seq >= from && seq < to) out.push({ seq, body: new ReadBody(text) });
+      if (seq >= from && seq < to) out.push({ seq, body: new StoredBody(text) });
       seq++;
     }
   }
