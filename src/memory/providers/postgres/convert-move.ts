@@ -16,8 +16,11 @@ import { Statements } from './statements.js';
 
 /** Ids of one page of a walk. */
 const PAGE = 1000;
-/** How often it is tried to catch up with writers, and to get the table alone. */
-const ROUNDS = 5;
+/** How often it is tried to get the table alone, and how often before each try to come near to what others write. */
+const TRIES = 5;
+const PASSES = 10;
+/** Documents that are copied while everybody else waits: about half a second. More are copied before, beside the others. */
+const HELD = 500;
 /** Milliseconds to wait for the table: everybody else waits behind. */
 const LOCK_MS = 3000;
 /** How a move is made. */
@@ -176,18 +179,28 @@ export class Move {
   async make(): Promise<ConvertReport> {
     const { signal } = this.#options;
     await this.#begin();
-    for (let round = 0; round < ROUNDS; round++) {
-      await this.#copyAll(round === 0);
-      if (signal.aborted) return this.#report('interrupted', { documents: await this.#count() });
+    await this.#copyAll();
+    if (!this.#ended()) await this.#dropGone();
+    let different = this.#ended() ? [] : await this.#verifyAll(true);
+    for (let tries = 0; tries < TRIES; tries++) {
+      // each pass is shorter than the one before, so there is less to copy after it
+      for (let pass = 0; pass < PASSES && !this.#ended() && different.length === 0; pass++) {
+        const changed = await this.#changed(PAGE);
+        // the first pass also copies what is too large to be copied while others wait
+        if (changed.length === 0 || (pass > 0 && changed.length <= HELD)) break;
+        different = await this.#follow(changed);
+      }
       if (this.#unreadable.size > 0) return this.#report('unreadable', { documents: await this.#count() });
-      await this.#dropGone();
-      const different = await this.#verifyAll(round === 0);
       if (different.length > 0) return this.#report('different', { documents: await this.#count(), different });
       if (signal.aborted) return this.#report('interrupted', { documents: await this.#count() });
       const moved = await this.#switch();
       if (moved) return moved;
     }
     return this.#report('busy', { documents: await this.#count() });
+  }
+
+  #ended(): boolean {
+    return this.#options.signal.aborted || this.#unreadable.size > 0;
   }
 
   /** Makes the new tables, unless an earlier run of this version did. */
@@ -212,25 +225,34 @@ export class Move {
     await this.#query('COMMIT');
   }
 
-  async #copyAll(first: boolean): Promise<void> {
-    const { signal, batch, onProgress } = this.#options;
+  async #copyAll(): Promise<void> {
+    const { onProgress } = this.#options;
     const total = await this.#count();
     let done = 0;
     for await (const page of this.#walk()) {
       const marks = await this.#marks(page.map(({ id }) => id));
       const due = page.filter(({ id, mark }) => marks.get(id) !== mark).map(({ id }) => id);
       done += page.length - due.length;
-      if (first) this.#found += page.length - due.length;
-      for (let at = 0; at < due.length; at += batch) {
-        if (signal.aborted) return;
-        const ids = due.slice(at, at + batch);
-        const { copied, unreadable } = await this.#copier.copy(ids, false, signal);
-        this.#copied += copied;
-        for (const id of unreadable) this.#unreadable.add(id);
-        done += ids.length;
-        if (first) onProgress('copy', Math.min(done, total), total);
-      }
-      if (first) onProgress('copy', Math.min(done, total), total);
+      this.#found += page.length - due.length;
+      const before = done;
+      await this.#copy(due, (copied) => {
+        done = before + copied;
+        onProgress('copy', Math.min(done, total), total);
+      });
+      if (this.#options.signal.aborted) return;
+      onProgress('copy', Math.min(done, total), total);
+    }
+  }
+
+  /** Copies documents in batches. */
+  async #copy(ids: readonly string[], tell: (done: number) => void): Promise<void> {
+    const { signal, batch } = this.#options;
+    for (let at = 0; at < ids.length && !signal.aborted; at += batch) {
+      const group = ids.slice(at, at + batch);
+      const { copied, unreadable } = await this.#copier.copy(group, false, signal);
+      this.#copied += copied;
+      for (const id of unreadable) this.#unreadable.add(id);
+      tell(at + group.length);
     }
   }
 
@@ -310,13 +332,25 @@ export class Move {
     }
   }
 
+  /** What was written since it was copied. */
+  async #changed(most: number): Promise<{ readonly length: number; readonly gone: readonly string[]; readonly due: readonly string[] }> {
+    const rows = await this.#copier.source('convertChanged', [most]);
+    const idsOf = (gone: boolean): string[] => rows.filter((row) => (row['gone'] === true) === gone).map((row) => textOf(row['id']));
+    return { length: rows.length, gone: idsOf(true), due: idsOf(false) };
+  }
+
+  /** Copies it beside the others; returns the ids of copies that differ. */
+  async #follow({ gone, due }: { readonly gone: readonly string[]; readonly due: readonly string[] }): Promise<readonly string[]> {
+    await this.#copier.target('convertClear', [gone, true]);
+    await this.#copy(due, () => {});
+    return this.#ended() ? [] : this.#verifyAll(false);
+  }
+
   /** What was written since the last look, when that is little. */
   async #catchUp(): Promise<boolean> {
-    const changed = await this.#copier.source('convertChanged', [this.#options.batch + 1]);
-    if (changed.length === 0) return true;
-    if (changed.length > this.#options.batch) return false;
-    const gone = changed.filter((row) => row['gone'] === true).map((row) => textOf(row['id']));
-    const due = changed.filter((row) => row['gone'] !== true).map((row) => textOf(row['id']));
+    const { length, gone, due } = await this.#changed(HELD + 1);
+    if (length === 0) return true;
+    if (length > HELD) return false;
     const sizes = await this.#copier.source('convertSizes', [due]);
     if (sizes.some((row) => row['kind'] !== 'array') || sizes.reduce((sum, row) => sum + Number(row['size']), 0) > CHUNK) return false;
     await this.#copier.target('convertClear', [gone, true]);
