@@ -23,6 +23,8 @@ const SPLIT_WRITES = 16;
 const BATCHES = 4;
 /** Writes that go alone under way at once: more than batches, because one may wait for a row lock. */
 const SOLOS = 16;
+/** Milliseconds a repetition needs at least. */
+const RETRY_MS = 10;
 /** Flushes in microtasks before one waits for a turn of the event loop: a few milliseconds of in-memory writes. */
 const FLUSHES_PER_TURN = 256;
 /** Bytes of bodies that may wait or be under way. */
@@ -257,6 +259,8 @@ export class Coalescer {
             tasks.map((task) => task.id),
           );
           await sleep(backoff(wait, attempt));
+          // with less time left nothing would come of it, but that nobody could say any more that nothing was sent
+          if (tasks.every((task) => task.deadline.at - performance.now() < RETRY_MS)) await sleep(RETRY_MS + 1);
           continue;
         }
         // halves of a batch that too few replicas confirmed would only wait again, one after the other

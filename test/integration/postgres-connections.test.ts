@@ -252,10 +252,11 @@ describe('PostgreSQL: a connection the caller lends', () => {
     const schema = fresh();
     await (await open({ schema })).close();
     const pool = new pg.Pool({ connectionString: server.url, max: 1 });
+    let held: pg.PoolClient | undefined;
     try {
-      await using provider = await open({ schema, deadline: 400 }, pool);
+      await using provider = await open({ schema, deadline: 1000 }, pool);
       unwrap(await provider.storeMessages('chat', [user('1')]));
-      const held = await pool.connect();
+      held = await pool.connect();
       await held.query('BEGIN');
       const write = await provider.appendMessages('chat', [user('2')]);
       expect(write.ok ? undefined : write.error).toMatchObject({ outcome: 'not_applied', retryable: true });
@@ -264,9 +265,12 @@ describe('PostgreSQL: a connection the caller lends', () => {
       unwrap(await lent.appendMessages('chat', [user('3')]));
       await held.query('COMMIT');
       held.release();
+      held = undefined;
       unwrap(await provider.appendMessages('chat', [user('4')]));
       expect(await textsOf(provider, 'chat')).toEqual(['1', '3', '4']);
     } finally {
+      // the pool would wait for it
+      held?.release(true);
       await pool.end();
     }
   });

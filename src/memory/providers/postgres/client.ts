@@ -34,6 +34,9 @@ export interface PoolLike extends PgLike {
   readonly waitingCount?: number;
 }
 
+/** Timers are exact to a millisecond or two: less would be too late as often as not. */
+const EARLY_MS = 5;
+
 /** Whether a client is a pool: it counts its connections; a `Client` also has `connect`. */
 export function isPool(client: PgLike): client is PoolLike {
   const { connect, totalCount } = client as { connect?: unknown; totalCount?: unknown };
@@ -207,7 +210,8 @@ export class PooledConnections implements Connections {
     return new Promise((resolve, reject) => {
       const end = performance.now() + trip.timeout;
       // a little early: who is still without a connection knows that nothing was sent, and should be able to say so
-      const timer = setTimeout(() => settle(() => reject(this.#late())), trip.timeout - Math.min(50, trip.timeout * 0.05));
+      const early = Math.max(EARLY_MS, Math.min(50, trip.timeout * 0.05));
+      const timer = setTimeout(() => settle(() => reject(this.#late())), trip.timeout - early);
       let over = false;
       const settle = (how: () => void): void => {
         if (over) return;
