@@ -46,11 +46,15 @@ const url = (parameters = '', host = 'localhost', name = 'jaf'): string =>
 /** Opens, and answers how the server sees the connection. */
 async function see(config: PostgresConfig): Promise<{ ssl: boolean; client_dn: string | null }> {
   await using _ = await createPostgresProvider({ schema: 'tls', sweep: false, ...config });
-  const { rows } = await admin.query<{ ssl: boolean; client_dn: string | null }>(
-    "SELECT ssl, client_dn FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'tls_test'",
-  );
-  expect(rows).toHaveLength(1);
-  return rows[0] as { ssl: boolean; client_dn: string | null };
+  const look = async (): Promise<{ ssl: boolean; client_dn: string | null }[]> =>
+    (
+      await admin.query<{ ssl: boolean; client_dn: string | null }>(
+        "SELECT ssl, client_dn FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'tls_test'",
+      )
+    ).rows;
+  // the server may not have noticed yet that the connection before has ended
+  await expect.poll(look).toHaveLength(1);
+  return (await look())[0] as { ssl: boolean; client_dn: string | null };
 }
 const tls = (client_dn: string | null = null): unknown => ({ ssl: true, client_dn });
 
