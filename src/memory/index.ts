@@ -31,6 +31,7 @@ export type {
   StorageDriver,
   Stored,
   StoreInfo,
+  StoreTarget,
   Trip,
   Window,
   Write,
@@ -84,6 +85,7 @@ export { createProvider } from './provider.js';
 export { createInMemoryProvider } from './providers/in-memory/index.js';
 export { createSqliteProvider } from './providers/sqlite/index.js';
 export { Failure, type Result, Success, unwrap } from './result.js';
+export type { MemoryOperation } from './telemetry.js';
 export type {
   AppendOptions,
   Attachment,
