@@ -6,6 +6,7 @@
  */
 export { type CleanupOptions, type CleanupReport, cleanupConversations } from './retention.js';
 export { type ConversationExport, exportConversations, exportLines, importConversations, type ImportReport } from './backup.js';
+export { type CacheOptions, withCache } from './cache.js';
 export { type ConversationFields, createConversation, createConversationId } from './conversation.js';
 export type {
   Body,
@@ -63,6 +64,7 @@ export {
   type MemoryProviderInfo,
   testMemoryProviderConnection,
 } from './factory.js';
+export { type FallbackOptions, withFallback } from './fallback.js';
 export { type ConversationHandle, openConversation } from './handle.js';
 export { repairMessages, type Verification, verifyConversation, verifyMessages } from './integrity.js';
 export {
