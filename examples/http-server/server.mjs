@@ -38,6 +38,8 @@ server.listen(count('PORT', 8080), '127.0.0.1', () => console.log(`listening on 
 async function stop() {
   app.drain();
   const closed = new Promise((done) => server.close(done));
+  // a connection that was in use just now would stay for the next request
+  void app.settled().then(() => setImmediate(() => server.closeIdleConnections()));
   const timer = setTimeout(() => {
     app.abort();
     server.closeAllConnections();
