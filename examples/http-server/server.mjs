@@ -31,7 +31,7 @@ const app = createApp({
   model: process.env.OPENAI_API_KEY ? createOpenAIModel() : createOfflineModel(),
   maxBody: count('JAF_HTTP_MAX_BODY', 65_536),
 });
-const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, app.handle);
+const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => void app.handle(request, response));
 server.listen(count('PORT', 8080), '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${server.address().port}`));
 
 /** Takes no new requests, lets those under way finish, then aborts them; what was stored stays, and a client may repeat. */

@@ -108,13 +108,13 @@ class Copies {
     const snapshot = this.#snapshot(header, messages, limit);
     const made = this.try('restoreConversation', async () => {
       let result = await this.fast.restoreConversation(snapshot, { onConflict: 'replace' });
-      if (!result.ok && (result.error as MemoryError).code === 'owner') {
+      if (!result.ok && result.error.code === 'owner') {
         // the copy of an earlier life, which was another user's
         await this.fast.deleteConversation(id);
         result = await this.fast.restoreConversation(snapshot, { onConflict: 'replace' });
       }
       // an erased user is to have no copy
-      if (!result.ok && (result.error as MemoryError).code !== 'erased') throw result.error;
+      if (!result.ok && result.error.code !== 'erased') throw result.error;
     }).then(() => void this.#making.delete(id));
     this.#making.set(id, made);
   }

@@ -149,10 +149,10 @@ describe('examples/http-server', () => {
     const waiting = new Promise<void>((resolve) => {
       asked = resolve;
     });
-    let reply: WireReply | undefined;
+    const replies: WireReply[] = [];
     const model = await modelServer(() => {
       asked();
-      return reply;
+      return replies[0];
     });
     const { url } = await start(model);
     const leave = new AbortController();
@@ -161,7 +161,7 @@ describe('examples/http-server', () => {
     await waiting;
     leave.abort();
     await expect(answer.text()).rejects.toThrow('abort');
-    reply = { content: 'Here I am.' };
+    replies.push({ content: 'Here I am.' });
     // the first run ends before the second begins: runs on one conversation queue
     const told = await say(url, 'c', 'Hello?', { 'idempotency-key': 'k' });
     expect(told.at(-1)?.data).toEqual({ conversationId: 'c', output: 'Here I am.' });

@@ -25,7 +25,7 @@ const talk = (count: number) => Array.from({ length: count }, (_, i) => user(`me
 
 describe('withFallback', () => {
   /** A primary with a newer state than its copy; `events` has what was told. */
-  async function pair({ isCut = () => true, midway = false } = {}) {
+  async function pair({ isCut = () => true, midway = false }: { isCut?: () => boolean; midway?: boolean } = {}) {
     const clock = fakeClock();
     const primary = createInMemoryProvider({ clock: clock.now });
     const secondary = createInMemoryProvider({ clock: clock.now });
@@ -191,7 +191,7 @@ describe('withCache', () => {
     const messages = [
       ...talk(3),
       { role: 'assistant', content: null, tool_calls: [call] } as const,
-      toolResult('call-1', 'ok'),
+      toolResult('call-1', 'f', 'ok'),
       ...talk(4),
     ];
     unwrap(await provider.storeMessages('c', messages, { topic: 'x' }, { userId: 'ann', traceId: 't', ttl: 100 }));
@@ -213,7 +213,7 @@ describe('withCache', () => {
     const messages = [
       ...talk(3),
       { role: 'assistant', content: null, tool_calls: [call] } as const,
-      toolResult('call-1', 'ok'),
+      toolResult('call-1', 'f', 'ok'),
       ...talk(4),
     ];
     unwrap(await provider.storeMessages('c', messages));

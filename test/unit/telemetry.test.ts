@@ -101,8 +101,8 @@ it('carries what a subscriber binds to the start, and keeps calls in call order'
   listen();
   const storage = new AsyncLocalStorage<string>();
   const { start } = tracingChannel<unknown, MemoryOperation>('jaf:memory');
-  start.bindStore(storage as AsyncLocalStorage<unknown>, (note) => note.operation);
-  onTestFinished(() => void start.unbindStore(storage as AsyncLocalStorage<unknown>));
+  start.bindStore(storage, (note) => note.operation);
+  onTestFinished(() => void start.unbindStore(storage));
   const seen: (string | undefined)[] = [];
   const watched = createInMemoryProvider({ clock: () => (seen.push(storage.getStore()), Date.now()) });
   await watched.storeMessages('c', [user('Hi')]);
