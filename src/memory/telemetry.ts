@@ -22,6 +22,7 @@ export interface MemoryOperation {
   readonly operation: string;
   /** Where the store is, as far as that is known. */
   readonly target?: StoreTarget;
+  /** The conversation the call names. */
   readonly conversationId?: string;
   /** The user of a `forUser` handle, else the one a write or a query names. */
   userId?: string;
