@@ -21,7 +21,7 @@ function sendJson(response, status, body, headers = {}) {
 function sendError(response, error) {
   const { status, ...body } = describeError(error);
   const headers = { ...(body.retryable ? { 'retry-after': '1' } : {}), ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}) };
-  sendJson(response, status, { error: body }, status === 413 ? { ...headers, connection: 'close' } : headers);
+  sendJson(response, status, { error: body }, headers);
 }
 
 /** A whole number of the query string. */
@@ -46,7 +46,7 @@ async function bodyOf(request, maxBody) {
     throw new HttpError(415, 'unsupported_media_type', 'Send application/json.');
   const chunks = [];
   let bytes = 0;
-  // a request that is too large still gets an answer, so its connection stays for now
+  // a request that is too large gets an answer too: Node reads the rest away, as long as `requestTimeout` lets it
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     bytes += chunk.length;
     if (bytes > maxBody) throw new HttpError(413, 'too_large', `The body may have ${maxBody} bytes.`);
