@@ -30,7 +30,9 @@ it.each(KINDS)('%s: an operation names the place as far as it is known, and no p
   const handlers = { start: ignore, end: ignore, asyncStart: ignore, error: ignore, asyncEnd };
   const channel = tracingChannel<unknown, MemoryOperation>('jaf:memory');
   channel.subscribe(handlers);
-  onTestFinished(() => void channel.unsubscribe(handlers));
+  onTestFinished(() => {
+    channel.unsubscribe(handlers);
+  });
   await provider.getConversation('c');
   const { provider: name, target } = notes.find((note) => note.operation === 'getConversation') ?? {};
   expect(name).toBe(kind.replace('-document', ''));
