@@ -9,6 +9,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^jaf\/memory\/testing$/, replacement: at('memory/testing/index') },
+      { find: /^jaf\/memory\/otel$/, replacement: at('memory/otel') },
       { find: /^jaf\/memory$/, replacement: at('memory/index') },
       { find: /^jaf\/models$/, replacement: at('models/index') },
       { find: /^jaf\/testing$/, replacement: at('testing/index') },

@@ -11,6 +11,7 @@ import type { Classified, Remove, RemoveOutcome, StorageDriver, StoreInfo, Trip,
 import { MemoryAbortError, MemoryConnectionError, MemoryError } from './errors.js';
 import { Metrics } from './metrics.js';
 import { backoff, type CallContext, describeCall, errorOf, mayHaveApplied, waitKind } from './retry.js';
+import { emitEvent } from './telemetry.js';
 import type { MemoryEvent, ProviderOptions } from './types.js';
 
 /** Default deadline of a call, also of one that opens a connection, in ms. */
@@ -255,15 +256,7 @@ export class Core {
 
   /** Tells the operator. */
   emit(event: Omit<MemoryEvent, 'provider'> & { readonly type: string }): void {
-    const { onEvent } = this.options;
-    if (!onEvent) return;
-    try {
-      onEvent({ ...event, provider: this.driver.name });
-    } catch (error) {
-      process.emitWarning(`onEvent threw on "${event.type}": ${error instanceof Error ? error.name : typeof error}`, {
-        code: 'JAF_ON_EVENT',
-      });
-    }
+    emitEvent(this.options.onEvent, { ...event, provider: this.driver.name });
   }
 
   /** Starts work that closing waits for; it must not reject. */

@@ -390,6 +390,18 @@ export interface StoreInfo {
   readonly key: string;
 }
 
+/** Where a store is, in the words of telemetry; a field is absent where it is not known. Never credentials. */
+export interface StoreTarget {
+  /** Of the database: its name, number or file. */
+  readonly namespace?: string;
+  /** The table. */
+  readonly collection?: string;
+  /** Host name, address, or folder of a socket; absent where there are several servers. */
+  readonly address?: string;
+  /** At that address. */
+  readonly port?: number;
+}
+
 /** A removed conversation leaves a tombstone for this long (ms), so that late retries find it: longer than any deadline. */
 export const TOMBSTONE_MS = 600_000;
 /** So many of the newest writers of a conversation have their last receipt kept. */
@@ -405,6 +417,8 @@ export interface StorageDriver {
   readonly contract: 1;
   /** Asked for when the provider is made and while it works: must not change. */
   readonly capabilities: DriverCapabilities;
+  /** Optional: for spans and metrics. */
+  readonly target?: StoreTarget | undefined;
   /** Connects and migrates; idempotent. */
   open(): Promise<StoreInfo>;
   /** Lets go of the store; called once, also when `open` never succeeded. A client that was passed in stays open. */

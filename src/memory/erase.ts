@@ -90,6 +90,7 @@ export async function eraseUser(
   const until = core.now() + BAR_MS;
   await core.trip(call, (trip) => core.driver.bar(hash, until, trip));
   const { removed, messages } = await purgeUser(core, call, userId, { allowHold, forget: true });
+  await internals.eraseCopies?.(userId, { until, allowHold });
   const at = new Date(core.now());
   const entry = { action: 'erase-user', subject: hash, provider: core.driver.name, conversations: removed, messages, at: at.toISOString() };
   const digest = createHash('sha256').update(canonicalJson(entry)).digest('hex');

@@ -6,6 +6,7 @@
  */
 export { type CleanupOptions, type CleanupReport, cleanupConversations } from './retention.js';
 export { type ConversationExport, exportConversations, exportLines, importConversations, type ImportReport } from './backup.js';
+export { type CacheOptions, withCache } from './cache.js';
 export { type ConversationFields, createConversation, createConversationId } from './conversation.js';
 export type {
   Body,
@@ -31,6 +32,7 @@ export type {
   StorageDriver,
   Stored,
   StoreInfo,
+  StoreTarget,
   Trip,
   Window,
   Write,
@@ -62,6 +64,7 @@ export {
   type MemoryProviderInfo,
   testMemoryProviderConnection,
 } from './factory.js';
+export { type FallbackOptions, withFallback } from './fallback.js';
 export { type ConversationHandle, openConversation } from './handle.js';
 export { repairMessages, type Verification, verifyConversation, verifyMessages } from './integrity.js';
 export {
@@ -84,6 +87,7 @@ export { createProvider } from './provider.js';
 export { createInMemoryProvider } from './providers/in-memory/index.js';
 export { createSqliteProvider } from './providers/sqlite/index.js';
 export { Failure, type Result, Success, unwrap } from './result.js';
+export type { MemoryOperation } from './telemetry.js';
 export type {
   AppendOptions,
   Attachment,

@@ -16,6 +16,14 @@ export interface Internals {
   snapshots(query: MemoryQuery): AsyncIterable<ConversationSnapshot>;
   /** Like `iterateConversations`, with the stored bytes of each. */
   sized(query: MemoryQuery): AsyncIterable<{ readonly conversation: ConversationMemory; readonly bytes: number }>;
+  /** Erases copies that are kept in other stores; `eraseUser` calls it last. Absent: there are none. */
+  eraseCopies?(userId: string, erasure: CopyErasure): Promise<void>;
+}
+
+/** What an erasure says to those who keep copies: until when (ms) a late write is refused, and whether legal holds go too. */
+export interface CopyErasure {
+  readonly until: number;
+  readonly allowHold: boolean;
 }
 
 /** The key under which a provider keeps its internals. */

@@ -15,6 +15,7 @@ import { Failure, type Result, Success } from './result.js';
 import { type CallContext, describeCall } from './retry.js';
 import { checkQuery, checkRange, checkReadOptions } from './queries.js';
 import { type Reader, readOne, search } from './search.js';
+import { beginWalk, endNote, isTraced, type MemoryOperation, noteOf, traced } from './telemetry.js';
 import type {
   AppendOptions,
   ConversationMemory,
@@ -109,11 +110,18 @@ class Provider implements MemoryProvider {
     return this.#write(call, undefined, (scope) => prepareRestore(snapshot, options, scope));
   }
 
+  #write(call: CallContext, signal: AbortSignal | undefined, prepare: Prepare): Promise<Result<WriteReceipt>> {
+    if (!isTraced()) return this.#apply(call, signal, prepare);
+    const note = noteOf(call, this.#core.driver, this.#scope);
+    return traced(note, () => this.#apply(call, signal, prepare, note));
+  }
+
   /** Everything up to the queue happens in the call itself, so that calls apply in call order and inputs are copied. */
-  async #write(
+  async #apply(
     call: CallContext,
     signal: AbortSignal | undefined,
-    prepare: (scope: Parameters<typeof prepareRestore>[2]) => PreparedWrite,
+    prepare: Prepare,
+    note?: MemoryOperation,
   ): Promise<Result<WriteReceipt>> {
     const started = performance.now();
     let ok = false;
@@ -126,6 +134,10 @@ class Provider implements MemoryProvider {
         defaults: core.options,
         call,
       });
+      if (note) {
+        if (write.owner !== undefined) note.userId = write.owner;
+        note.messages = write.bodies.length;
+      }
       this.#checkUsable(call, signal);
       const done = core.writeNow(write);
       const outcome = done ?? (await core.write(write, bytes, call, signal));
@@ -281,7 +293,7 @@ class Provider implements MemoryProvider {
 
   findConversations(query: MemoryQuery = {}): Promise<readonly ConversationMemory[]> {
     const call = this.#core.call('findConversations');
-    return this.#measured(call, async () => {
+    const find = async (): Promise<readonly ConversationMemory[]> => {
       checkQuery(call, query);
       this.#checkUsable(call, query.signal);
       const found: ConversationMemory[] = [];
@@ -291,20 +303,49 @@ class Provider implements MemoryProvider {
         found.push(conversation instanceof Promise ? await conversation : conversation);
       }
       return Object.freeze(found);
-    });
+    };
+    return this.#measured(call, find, this.#scope ?? query?.userId);
   }
 
   iterateConversations(query: MemoryQuery = {}): AsyncIterable<ConversationMemory> {
     return this.#walk('iterateConversations', query, (stored, call) => toConversation(stored, query.messageLimit, call));
   }
 
-  async *#walk<T>(operation: string, query: MemoryQuery, decode: (stored: Stored, call: CallContext) => T | Promise<T>): AsyncGenerator<T> {
-    const call = this.#core.call(operation);
-    checkQuery(call, query);
-    this.#checkUsable(call, query.signal);
-    if (query.limit === 0) return;
-    for await (const stored of search(this.#reader, call, query, 'created', query.order === 'newest' ? 'desc' : 'asc'))
-      yield await decode(stored, call);
+  async *#walk<T extends ConversationMemory | { readonly conversation: ConversationMemory }>(
+    operation: string,
+    query: MemoryQuery,
+    decode: (stored: Stored, call: CallContext) => T | Promise<T>,
+  ): AsyncGenerator<T> {
+    const core = this.#core;
+    const call = core.call(operation);
+    const note = isTraced() ? beginWalk(noteOf(call, core.driver, this.#scope ?? query?.userId)) : undefined;
+    let worked = 0;
+    let since = performance.now();
+    let failure: unknown;
+    try {
+      checkQuery(call, query);
+      this.#checkUsable(call, query.signal);
+      if (query.limit === 0) return;
+      for await (const stored of search(this.#reader, call, query, 'created', query.order === 'newest' ? 'desc' : 'asc')) {
+        const item = await decode(stored, call);
+        if (note) {
+          note.conversations = (note.conversations ?? 0) + 1;
+          note.messages = (note.messages ?? 0) + messagesIn(item);
+        }
+        // what the reader does between two conversations is not our time
+        worked += performance.now() - since;
+        since = Number.NaN;
+        yield item;
+        since = performance.now();
+      }
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      if (!Number.isNaN(since)) worked += performance.now() - since;
+      core.metrics.record(operation, worked, failure === undefined);
+      if (note) endNote(note, worked, failure);
+    }
   }
 
   // --------------------------------------------------------------------------------------------- statistics and health
@@ -357,10 +398,12 @@ class Provider implements MemoryProvider {
     const started = performance.now();
     const provider = core.driver.name;
     try {
-      this.#checkUsable(call, undefined);
-      const health = await core.trip(call, (trip) => core.driver.ping(trip));
+      const health = await this.#measured(call, async () => {
+        this.#checkUsable(call, undefined);
+        return await core.trip(call, (trip) => core.driver.ping(trip));
+      });
       const latencyMs = performance.now() - started;
-      const metrics = { ...health.metrics, avgResponseTime: core.metrics.average ?? latencyMs, ...core.metrics.snapshot() };
+      const metrics = { ...health.metrics, ...core.metrics.snapshot() };
       const message = [health.message, ...(health.warnings ?? [])].join(' Warning: ');
       return { healthy: true, message, provider, latencyMs, metrics };
     } catch (error) {
@@ -403,8 +446,13 @@ class Provider implements MemoryProvider {
     this.#checkUsable(call, undefined);
   }
 
-  /** Runs a method that throws, and counts it. */
-  async #measured<T>(call: CallContext, method: () => Promise<T>): Promise<T> {
+  /** Runs a method that throws, counts it, and tells of it. */
+  #measured<T>(call: CallContext, method: () => Promise<T>, userId = this.#scope): Promise<T> {
+    if (!isTraced()) return this.#counted(call, method);
+    return traced(noteOf(call, this.#core.driver, userId), () => this.#counted(call, method));
+  }
+
+  async #counted<T>(call: CallContext, method: () => Promise<T>): Promise<T> {
     const started = performance.now();
     let ok = false;
     try {
@@ -416,6 +464,13 @@ class Provider implements MemoryProvider {
     }
   }
 }
+
+function messagesIn(item: ConversationMemory | { readonly conversation: ConversationMemory }): number {
+  return ('conversation' in item ? item.conversation : item).messages.length;
+}
+
+/** Checks the arguments of a write. */
+type Prepare = (scope: Parameters<typeof prepareRestore>[2]) => PreparedWrite;
 
 const DELETE_NAMES: ReadonlySet<string> = new Set(['expectedVersion', 'signal']);
 const SIGNAL_NAMES: ReadonlySet<string> = new Set(['signal']);

@@ -17,6 +17,9 @@ beforeAll(async () => {
 });
 afterAll(() => project?.remove());
 
+/** Entry points that work without any peer: all but the one for OpenTelemetry. */
+const peerless = (): readonly string[] => project.subpaths.filter((path) => path !== 'jaf/memory/otel');
+
 /** What a program that prints one JSON value printed. */
 async function json(args: readonly string[]): Promise<unknown> {
   const { code, stdout, stderr } = await project.node(args);
@@ -31,20 +34,30 @@ describe('the tarball in an empty project without peers', () => {
     expect(project.bytes).toBeLessThanOrEqual(MAX_BYTES);
   });
 
-  it('has the five entry points', () => {
-    expect(project.subpaths).toEqual(['jaf', 'jaf/memory', 'jaf/memory/testing', 'jaf/models', 'jaf/testing']);
+  it('has the six entry points', () => {
+    expect(project.subpaths).toEqual(['jaf', 'jaf/memory', 'jaf/memory/otel', 'jaf/memory/testing', 'jaf/models', 'jaf/testing']);
   });
 
   it('imports', async () => {
-    const code = `const names = {}; for (const path of ${JSON.stringify(project.subpaths)}) names[path] = Object.keys(await import(path)).length; console.log(JSON.stringify(names))`;
+    const code = `const names = {}; for (const path of ${JSON.stringify(peerless())}) names[path] = Object.keys(await import(path)).length; console.log(JSON.stringify(names))`;
     const counts = (await json(['--input-type=module', '-e', code])) as Record<string, number>;
-    expect(Object.keys(counts)).toEqual(project.subpaths);
+    expect(Object.keys(counts)).toEqual(peerless());
     for (const count of Object.values(counts)) expect(count).toBeGreaterThan(0);
   });
 
   it('requires, and gives the same module as import', async () => {
-    const code = `(async () => { const same = {}; for (const path of ${JSON.stringify(project.subpaths)}) { const required = require(path); const imported = await import(path); same[path] = Object.keys(imported).length > 0 && Object.keys(imported).every((name) => imported[name] === required[name]); } console.log(JSON.stringify(same)); })()`;
-    expect(await json(['--input-type=commonjs', '-e', code])).toEqual(Object.fromEntries(project.subpaths.map((path) => [path, true])));
+    const code = `(async () => { const same = {}; for (const path of ${JSON.stringify(peerless())}) { const required = require(path); const imported = await import(path); same[path] = Object.keys(imported).length > 0 && Object.keys(imported).every((name) => imported[name] === required[name]); } console.log(JSON.stringify(same)); })()`;
+    expect(await json(['--input-type=commonjs', '-e', code])).toEqual(Object.fromEntries(peerless().map((path) => [path, true])));
+  });
+
+  it('jaf/memory/otel says which package it needs, and works where that is', async () => {
+    const code = `const { instrumentMemory } = await import('jaf/memory/otel'); instrumentMemory().stop();`;
+    const args = ['--input-type=module', '-e', code];
+    expect((await project.node(args)).stderr).toContain("Cannot find package '@opentelemetry/api'");
+    await project.add('@opentelemetry/api');
+    expect(await project.node(args)).toEqual({ code: 0, stdout: '', stderr: '' });
+    const required = `const { instrumentMemory } = require('jaf/memory/otel'); instrumentMemory().stop();`;
+    expect(await project.node(['--input-type=commonjs', '-e', required])).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
   it('exports its package.json', async () => {
@@ -95,7 +108,19 @@ describe('the tarball in an empty project without peers', () => {
 
 describe('nothing of a backend that is not used loads', () => {
   // Packages of these names that refuse to load: what imports one of them fails.
-  const clients = ['@photostructure/sqlite', 'openai', 'zod', 'redis', '@redis/client', 'ioredis', 'pg', 'ai', 'commander', 'cli-progress'];
+  const clients = [
+    '@photostructure/sqlite',
+    'openai',
+    'zod',
+    'redis',
+    '@redis/client',
+    'ioredis',
+    'pg',
+    'ai',
+    'commander',
+    'cli-progress',
+    '@opentelemetry/api',
+  ];
   let trapped: Project;
   beforeAll(async () => {
     trapped = await Project.create();
@@ -115,7 +140,9 @@ describe('nothing of a backend that is not used loads', () => {
   });
 
   it('imports every entry point and runs in memory', async () => {
-    const imports = trapped.subpaths.map((path) => `await import('${path}');`).join('\n');
+    const imports = peerless()
+      .map((path) => `await import('${path}');`)
+      .join('\n');
     const code = `${imports}
       const { createInMemoryProvider, unwrap, user } = await import('jaf/memory');
       const provider = createInMemoryProvider();
@@ -153,9 +180,9 @@ describe("import 'jaf/memory'", () => {
     expect(files.filter((url) => url.endsWith('/memory/probe.js'))).toEqual([]);
   });
 
-  it('takes six modules of Node and what those load themselves', async () => {
-    const six = ['crypto', 'fs', 'path', 'url', 'util', 'zlib'];
-    const code = `${six.map((name) => `await import('node:${name}');`).join(' ')}
+  it('takes seven modules of Node and what those load themselves', async () => {
+    const seven = ['crypto', 'diagnostics_channel', 'fs', 'path', 'url', 'util', 'zlib'];
+    const code = `${seven.map((name) => `await import('node:${name}');`).join(' ')}
       const { isBuiltin } = await import('node:module');
       const before = new Set(process.moduleLoadList);
       await import('jaf/memory');

@@ -24,6 +24,7 @@ export function aroundTrips(
     name: driver.name,
     contract: driver.contract,
     capabilities: driver.capabilities,
+    target: driver.target,
     open: () => driver.open(),
     close: () => driver.close(),
     ping: (t) => trip('ping', [], () => driver.ping(t)),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { StorageDriver } from '../driver.js';
+import type { MemoryProvider } from '../types.js';
 import type { FakeClock } from './clock.js';
 
 /**
@@ -42,6 +43,8 @@ export interface Backend {
   create(clock: FakeClock): Promise<StorageDriver>;
   /** Another driver on the store of the last `create` (`persistent` or `shared`). */
   reopen?(clock: FakeClock): Promise<StorageDriver>;
+  /** Puts something around every provider of the cases: a decorator is held to what a provider is held to. */
+  decorate?(provider: MemoryProvider, clock: FakeClock): MemoryProvider;
   /** Round trips the driver of the last `create` has made so far (`roundTrips`). */
   roundTrips?(): number;
   /** Message bodies and segments that take up space in the store of the last `create`, invisible ones included (`bodies`). */

@@ -91,7 +91,8 @@ export async function runCase(backend: Backend, one: Case): Promise<void> {
       clock,
       driver,
       provider: (options = {}, under = driver) => {
-        const provider = createProvider(keepOpen(under), { clock: clock.now, deadline: 60_000, ...options });
+        const made = createProvider(keepOpen(under), { clock: clock.now, deadline: 60_000, ...options });
+        const provider = backend.decorate?.(made, clock) ?? made;
         providers.push(provider);
         return provider;
       },

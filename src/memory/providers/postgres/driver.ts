@@ -22,6 +22,7 @@ import type {
   StorageDriver,
   Stored,
   StoreInfo,
+  StoreTarget,
   Trip,
   Write,
   WriteOutcome,
@@ -32,6 +33,7 @@ import { BorrowedConnection, type Connections, isPool, PooledConnections } from 
 import { DocumentLayout } from './document.js';
 import { openDocuments } from './document-open.js';
 import { classify } from './failures.js';
+import { targetOf } from './hosts.js';
 import type { Layout } from './layout.js';
 import { checkSchema, isInTransaction, migrate } from './migrate.js';
 import { type StoreNames, storeNames, tableOf, tablesOf } from './names.js';
@@ -72,10 +74,21 @@ export async function connect(config: PostgresConfig, client?: PgLike): Promise<
   return await ownPool(config, deadlineOf(config), prepared);
 }
 
+/** Where a configuration leads; of several servers none is named. The conventions write a schema behind the database. */
+function placeOf(config: PostgresConfig): StoreTarget {
+  const { hosts, database } = targetOf(config);
+  const [only, ...others] = hosts;
+  return {
+    ...(database === undefined ? {} : { namespace: config.schema === undefined ? database : `${database}|${config.schema}` }),
+    ...(only && others.length === 0 ? { address: only.host, port: only.port } : {}),
+  };
+}
+
 class PostgresDriver implements StorageDriver {
   readonly name = 'postgres';
   readonly contract = 1;
   readonly capabilities: DriverCapabilities;
+  readonly target: StoreTarget;
   readonly #config: PostgresConfig;
   readonly #client: PgLike | undefined;
   readonly #names: StoreNames;
@@ -88,6 +101,7 @@ class PostgresDriver implements StorageDriver {
     this.#client = client;
     this.#names = storeNames(config.tableName, config.schema);
     this.#deadline = deadlineOf(config);
+    this.target = { ...(client ? {} : placeOf(config)), collection: this.#names.table };
     this.capabilities = {
       durability: 'power',
       shared: true,

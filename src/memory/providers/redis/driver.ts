@@ -23,6 +23,7 @@ import type {
   StorageDriver,
   Stored,
   StoreInfo,
+  StoreTarget,
   Trip,
   Write,
   WriteOutcome,
@@ -47,6 +48,8 @@ export interface RedisDriverOptions {
   readonly deadline?: number | undefined;
   /** Replicas that must have a write before it is acknowledged. */
   readonly waitReplicas?: WaitReplicas | undefined;
+  /** Where the server is, where there is one. */
+  readonly target?: StoreTarget | undefined;
   /** Buckets of the namespace; default 64 on a cluster, else 1. For tests. */
   readonly buckets?: number | undefined;
   /** Expired conversations a write removes beside its work; default 2. For tests. */
@@ -79,6 +82,7 @@ class RedisDriver implements StorageDriver {
   readonly name = 'redis';
   readonly contract = 1;
   readonly capabilities: DriverCapabilities;
+  readonly target: StoreTarget | undefined;
   readonly #connect: () => Promise<Connection>;
   readonly #keys: Keys;
   readonly #options: RedisDriverOptions;
@@ -89,6 +93,7 @@ class RedisDriver implements StorageDriver {
 
   constructor(options: RedisDriverOptions, connect: () => Promise<Connection>) {
     this.#options = options;
+    this.target = options.target;
     const durability = options.waitReplicas ? 'replicated' : 'process';
     this.capabilities = { durability, shared: true, segments: 'deflate', batchCreations: true };
     this.#connect = connect;

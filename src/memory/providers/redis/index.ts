@@ -5,6 +5,7 @@
  */
 import { DEADLINE } from '../../core.js';
 import { checkRedisConfig, providerOptionsOf } from '../../config.js';
+import type { StoreTarget } from '../../driver.js';
 import { MemoryConfigError, MemoryError } from '../../errors.js';
 import { createProvider } from '../../provider.js';
 import { errorOf } from '../../retry.js';
@@ -27,13 +28,19 @@ import { KEY_PREFIX, Keys } from './keys.js';
 export async function createRedisProvider(config: RedisConfig, client?: NodeRedisLike | IoRedisLike): Promise<MemoryProvider> {
   const checked = checkRedisConfig(config);
   const { keyPrefix, deadline = DEADLINE, waitReplicas } = checked;
-  const driver = createRedisDriver({ keyPrefix, deadline, waitReplicas }, () => connectionFor(checked, client, deadline));
+  const target = client ? undefined : targetOf(checked);
+  const driver = createRedisDriver({ keyPrefix, deadline, waitReplicas, target }, () => connectionFor(checked, client, deadline));
   await driver.open().catch((error: unknown) => {
     throw openError(error, 'createRedisProvider');
   });
   const provider = createProvider(driver, { ...providerOptionsOf(checked), deadline });
   startSweeping(provider, SWEEP_SECONDS);
   return provider;
+}
+
+/** Where a configuration leads; of sentinels' servers and of a cluster's none is named. */
+function targetOf({ db = 0, host = 'localhost', port = 6379, sentinels, clusterNodes }: RedisConfig): StoreTarget {
+  return { namespace: String(db), ...(sentinels || clusterNodes ? {} : { address: host, port }) };
 }
 
 /**

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
   Classified,
@@ -24,6 +25,7 @@ import type {
   StorageDriver,
   Stored,
   StoreInfo,
+  StoreTarget,
   Write,
   WriteOutcome,
 } from '../../driver.js';
@@ -81,6 +83,7 @@ class SqliteDriver implements StorageDriver {
   readonly name = 'sqlite';
   readonly contract = 1;
   readonly capabilities: DriverCapabilities;
+  readonly target: StoreTarget;
   readonly #path: string;
   readonly #durability: 'normal' | 'full';
   readonly #clock: () => number;
@@ -92,6 +95,7 @@ class SqliteDriver implements StorageDriver {
 
   constructor(options: SqliteDriverOptions) {
     this.#path = options.path;
+    this.target = { namespace: basename(options.path) };
     this.#durability = options.durability ?? 'normal';
     this.#clock = options.clock ?? Date.now;
     const here = isInMemory(options.path);
