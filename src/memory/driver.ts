@@ -329,7 +329,8 @@ export type RemoveOutcome =
  * - `expired`: what is over by `now` and by the driver's own clock;
  * - `idle`: what was last written at or before `until` (inclusive);
  * - `reap`: bodies nothing refers to any more, bars that have ended, and tombstones past {@link TOMBSTONE_MS}; it answers
- *   `removed: 0`.
+ *   `removed: 0`. With `forget` (erasure) tombstones of any age, and nothing is left out because another works on it; a retry
+ *   that needed one of them is then undecidable (`unknown`), never applied twice.
  * Legal holds are passed over, unless `allowHold`.
  */
 export type Purge = { readonly now: number; readonly limit: number } & (
@@ -343,7 +344,7 @@ export type Purge = { readonly now: number; readonly limit: number } & (
     }
   | { readonly kind: 'expired'; readonly owner?: string | undefined }
   | { readonly kind: 'idle'; readonly until: number; readonly owner?: string | undefined; readonly after?: Cursor | undefined }
-  | { readonly kind: 'reap' }
+  | { readonly kind: 'reap'; readonly forget?: boolean | undefined }
 );
 
 /**
@@ -430,8 +431,16 @@ export interface StorageDriver {
   remove(remove: Remove, trip: Trip): Promise<RemoveOutcome>;
   /** One bounded batch of removals; see {@link Purge}. The caller repeats while `more`. */
   purge(purge: Purge, trip: Trip): Promise<PurgeOutcome>;
-  /** Refuses writes that carry this owner hash (`erased`) while their `now` is before the given time; writes already under way included. */
+  /**
+   * Refuses writes that carry this owner hash (`erased`) while their `now` is before the given time; writes already under way
+   * included. An earlier bar that lasts longer stays. The time 0 lifts every bar of this hash.
+   */
   bar(ownerHash: string, until: number, trip: Trip): Promise<void>;
+  /**
+   * Optional, for a store whose files may still hold what was removed (a write-ahead log): afterwards they do not. Called when an
+   * erasure has removed everything. Fails as `retryable` while another process keeps it from doing so.
+   */
+  scrub?(trip: Trip): Promise<void>;
   /** Never throws. */
   classify(error: unknown): Classified;
 }

@@ -5,6 +5,13 @@
  * @module
  */
 export { type CleanupOptions, type CleanupReport, cleanupConversations } from './retention.js';
+export {
+  type AuditLogOptions,
+  type AuditVerification,
+  type AuditVerifyOptions,
+  createAuditLog,
+  verifyAuditLog,
+} from './audit.js';
 export { type ConversationExport, exportConversations, exportLines, importConversations, type ImportReport } from './backup.js';
 export { type ConversationFields, createConversation, createConversationId } from './conversation.js';
 export type {
@@ -38,7 +45,7 @@ export type {
   WriterMark,
 } from './driver.js';
 export { OPERATIONS_KEPT, TOMBSTONE_MS, WRITERS_KEPT } from './driver.js';
-export { type AuditLog, type ErasureReceipt, eraseUser } from './erase.js';
+export { type AuditLog, type EraseOptions, type ErasureHook, type ErasureReceipt, eraseUser } from './erase.js';
 export {
   MemoryAbortError,
   MemoryAccessError,

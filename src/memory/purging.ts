@@ -13,27 +13,30 @@ export const PURGE_BATCH = 500;
 /**
  * Removes what a user has at the time of the call: everything up to the newest conversation that exists now.
  *
- * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure)
+ * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure); `onBatch`: told how many
+ * went with each batch; what it throws ends the work
  * @throws MemoryConnectionError with outcome `unknown` when an answer was lost: what was removed cannot be counted then; call again
  */
 export async function purgeUser(
   core: Core,
   call: CallContext,
   owner: string,
-  options: { readonly allowHold: boolean; readonly forget: boolean },
+  options: { readonly allowHold: boolean; readonly forget: boolean; readonly onBatch?: (removed: number) => void },
 ): Promise<{ removed: number; messages: number; bytes: number }> {
+  const { allowHold, forget, onBatch } = options;
   const total = { removed: 0, messages: 0, bytes: 0 };
   const last = await newestOf(core, call, owner);
-  if (!last && !options.forget) return total;
+  if (!last && !forget) return total;
   // erasure also takes what has expired and is outside every walk of visible conversations
-  const upTo: Cursor = last && !options.forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
+  const upTo: Cursor = last && !forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
   let after: Cursor | undefined;
   for (;;) {
-    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, ...options };
+    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, allowHold, forget };
     const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { repeatable: false });
     total.removed += outcome.removed;
     total.messages += outcome.messages;
     total.bytes += outcome.bytes;
+    onBatch?.(outcome.removed);
     if (!outcome.more) return total;
     after = outcome.cursor ?? after;
   }

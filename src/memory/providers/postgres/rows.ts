@@ -237,7 +237,12 @@ export class RowsLayout implements Layout {
         return outcome.more && !outcome.cursor && purge.after ? { ...outcome, cursor: purge.after } : outcome;
       }
       case 'reap':
-        return this.#purge('reap', {}, [now, limit, REAP_MESSAGES, REAP_SEGMENTS, now - TOMBSTONE_MS], trip);
+        return this.#purge(
+          'reap',
+          { forget: purge.forget === true },
+          [now, limit, REAP_MESSAGES, REAP_SEGMENTS, purge.forget ? Number.MAX_SAFE_INTEGER : now - TOMBSTONE_MS],
+          trip,
+        );
     }
   }
 

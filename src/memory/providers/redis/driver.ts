@@ -233,7 +233,8 @@ class RedisDriver implements StorageDriver {
     await redis.commands(
       Array.from({ length: buckets }, (_, bucket) => {
         const key = `${this.#keys.tag(bucket)}x`;
-        return { key, args: ['zadd', key, 'GT', String(until), ownerHash], durable: true };
+        const args = until === 0 ? ['zrem', key, ownerHash] : ['zadd', key, 'GT', String(until), ownerHash];
+        return { key, args, durable: true };
       }),
       trip,
     );
@@ -289,7 +290,8 @@ class RedisDriver implements StorageDriver {
     const { kind } = purge;
     if (kind === 'reap') {
       const keys = [`${tag}d`, `${tag}x`, `${tag}l`, this.#keys.none(tag)];
-      return { durable: true, script: scripts.reap, keys, args: [tag, String(purge.now), String(limit), String(REAP_BODIES)] };
+      const args = [tag, String(purge.now), String(limit), String(REAP_BODIES), purge.forget ? '1' : '0'];
+      return { durable: true, script: scripts.reap, keys, args };
     }
     const { owner } = purge;
     const bound = purge.kind === 'user' ? purge.upTo : { at: purge.kind === 'idle' ? purge.until : 0, id: '' };

@@ -11,7 +11,7 @@ SELECT current_setting('server_version') AS version, current_setting('synchronou
 -- waited for, up to {wait} milliseconds.
 BEGIN;
 INSERT INTO {bars} AS b (hash, until) VALUES ({hash}, {until})
-ON CONFLICT (hash) DO UPDATE SET until = greatest(b.until, excluded.until);
+ON CONFLICT (hash) DO UPDATE SET until = CASE excluded.until WHEN 0 THEN 0 ELSE greatest(b.until, excluded.until) END;
 COMMIT;
 DO $jaf$
 DECLARE
@@ -31,4 +31,4 @@ $jaf$;
 
 -- name: barBorrowed
 INSERT INTO {bars} AS b (hash, until) VALUES ($1::text, $2::bigint)
-ON CONFLICT (hash) DO UPDATE SET until = greatest(b.until, excluded.until)
+ON CONFLICT (hash) DO UPDATE SET until = CASE excluded.until WHEN 0 THEN 0 ELSE greatest(b.until, excluded.until) END

@@ -36,6 +36,9 @@ DELETE FROM conversations WHERE key IN (
   LIMIT ?2
 );
 
+-- name: newestTombstone
+SELECT max(removed_at) FROM conversations INDEXED BY conversations_removed WHERE removed_at IS NOT NULL;
+
 -- name: dropConversation
 DELETE FROM conversations WHERE key = ?1;
 
