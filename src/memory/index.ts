@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { applyRetention, type PolicyReport, type RetentionOptions, type RetentionPolicy, type RetentionReport } from './policies.js';
 export { type CleanupOptions, type CleanupReport, cleanupConversations } from './retention.js';
 export {
   type AuditLogOptions,

@@ -14,8 +14,11 @@ export interface Internals {
   readonly scope: string | undefined;
   /** Like `iterateConversations`, with the first sequence of each. */
   snapshots(query: MemoryQuery): AsyncIterable<ConversationSnapshot>;
-  /** Like `iterateConversations`, with the stored bytes of each. */
-  sized(query: MemoryQuery): AsyncIterable<{ readonly conversation: ConversationMemory; readonly bytes: number }>;
+  /** Like `iterateConversations`, with the stored bytes of each; in order of creation (default) or of last write. */
+  sized(
+    query: MemoryQuery,
+    by?: 'created' | 'updated',
+  ): AsyncIterable<{ readonly conversation: ConversationMemory; readonly bytes: number }>;
 }
 
 /** The key under which a provider keeps its internals. */

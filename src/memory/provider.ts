@@ -74,11 +74,16 @@ class Provider implements MemoryProvider {
       core: this.#core,
       scope: this.#scope,
       snapshots: (query) => this.#walk('exportConversations', query, (stored, call) => toSnapshot(stored, call)),
-      sized: (query) =>
-        this.#walk('cleanupConversations', query, async (stored, call) => ({
-          conversation: await toConversation(stored, query.messageLimit, call),
-          bytes: stored.header.bytes,
-        })),
+      sized: (query, by) =>
+        this.#walk(
+          'retention',
+          query,
+          async (stored, call) => ({
+            conversation: await toConversation(stored, query.messageLimit, call),
+            bytes: stored.header.bytes,
+          }),
+          by,
+        ),
     };
   }
 
@@ -298,12 +303,17 @@ class Provider implements MemoryProvider {
     return this.#walk('iterateConversations', query, (stored, call) => toConversation(stored, query.messageLimit, call));
   }
 
-  async *#walk<T>(operation: string, query: MemoryQuery, decode: (stored: Stored, call: CallContext) => T | Promise<T>): AsyncGenerator<T> {
+  async *#walk<T>(
+    operation: string,
+    query: MemoryQuery,
+    decode: (stored: Stored, call: CallContext) => T | Promise<T>,
+    by: 'created' | 'updated' = 'created',
+  ): AsyncGenerator<T> {
     const call = this.#core.call(operation);
     checkQuery(call, query);
     this.#checkUsable(call, query.signal);
     if (query.limit === 0) return;
-    for await (const stored of search(this.#reader, call, query, 'created', query.order === 'newest' ? 'desc' : 'asc'))
+    for await (const stored of search(this.#reader, call, query, by, query.order === 'newest' ? 'desc' : 'asc'))
       yield await decode(stored, call);
   }
 
