@@ -63,7 +63,7 @@ export {
   testMemoryProviderConnection,
 } from './factory.js';
 export { type ConversationHandle, openConversation } from './handle.js';
-export { repairMessages, type Verification, verifyConversation, verifyMessages } from './integrity.js';
+export { type Verification, verifyMessages } from './integrity.js';
 export {
   type ConversationState,
   type Decision,
@@ -83,6 +83,7 @@ export { assistant, textOf, toChatMessages, toolResult, user } from './message.j
 export { createProvider } from './provider.js';
 export { createInMemoryProvider } from './providers/in-memory/index.js';
 export { createSqliteProvider } from './providers/sqlite/index.js';
+export { repairMessages, undoRepairs } from './repair.js';
 export { Failure, type Result, Success, unwrap } from './result.js';
 export type {
   AppendOptions,
@@ -124,3 +125,4 @@ export type {
   WriteOptions,
   WriteReceipt,
 } from './types.js';
+export { verifyConversation } from './verify.js';

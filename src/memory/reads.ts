@@ -90,15 +90,34 @@ class Decoder {
   }
 
   #missing(): MemoryStorageError {
-    return damaged(this.#call, this.#id, this.#from + this.#messages.length, 'it is missing');
+    return damaged(this.#call, this.#id, this.#from + this.#messages.length, MISSING);
   }
 }
 
+/** What is wrong with stored data, and from which sequence on. */
+export interface Damage {
+  readonly seq: number;
+  /** For people; never content. */
+  readonly reason: string;
+}
+
+/** {@link Damage.reason} of a sequence that has no body. */
+export const MISSING = 'it is missing';
+
+const damages = new WeakMap<Error, Damage>();
+
+/** Which message a failure of {@link decodeMessages} is about. */
+export function damageOf(error: Error): Damage | undefined {
+  return damages.get(error);
+}
+
 function damaged(call: CallContext, id: string, seq: number, reason: string): MemoryStorageError {
-  return new MemoryStorageError(
+  const error = new MemoryStorageError(
     `${describeCall(call)}: message ${seq} of conversation ${JSON.stringify(id)} is damaged: ${reason}. Other messages stay readable with getMessages().`,
     { provider: call.provider, operation: call.operation, code: 'corrupt' },
   );
+  damages.set(error, { seq, reason });
+  return error;
 }
 
 /** The metadata of a header. @throws MemoryStorageError (`corrupt`) */
