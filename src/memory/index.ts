@@ -5,7 +5,9 @@
  * @module
  */
 export { type CleanupOptions, type CleanupReport, cleanupConversations } from './retention.js';
-export { type ConversationExport, exportConversations, exportLines, importConversations, type ImportReport } from './backup.js';
+export { type ConversationExport, exportConversations, exportLines, type ExportOptions } from './backup.js';
+export { copyConversations, type CopyOptions, type CopyReport } from './backup-copy.js';
+export { importConversations, type ImportOptions, type ImportReport } from './backup-import.js';
 export { type ConversationFields, createConversation, createConversationId } from './conversation.js';
 export type {
   Body,
@@ -117,6 +119,7 @@ export type {
   ProviderOptions,
   ReadOptions,
   RedisConfig,
+  RestoreOptions,
   Role,
   SqliteConfig,
   ToolCall,
