@@ -13,7 +13,9 @@ export {
   createAuditLog,
   verifyAuditLog,
 } from './audit.js';
-export { type ConversationExport, exportConversations, exportLines, importConversations, type ImportReport } from './backup.js';
+export { type ConversationExport, exportConversations, exportLines, type ExportOptions } from './backup.js';
+export { copyConversations, type CopyOptions, type CopyReport } from './backup-copy.js';
+export { importConversations, type ImportOptions, type ImportReport } from './backup-import.js';
 export { type ConversationFields, createConversation, createConversationId } from './conversation.js';
 export type {
   Body,
@@ -71,7 +73,7 @@ export {
   testMemoryProviderConnection,
 } from './factory.js';
 export { type ConversationHandle, openConversation } from './handle.js';
-export { repairMessages, type Verification, verifyConversation, verifyMessages } from './integrity.js';
+export { type Verification, verifyMessages } from './integrity.js';
 export {
   type ConversationState,
   type Decision,
@@ -91,6 +93,7 @@ export { assistant, textOf, toChatMessages, toolResult, user } from './message.j
 export { createProvider } from './provider.js';
 export { createInMemoryProvider } from './providers/in-memory/index.js';
 export { createSqliteProvider } from './providers/sqlite/index.js';
+export { repairMessages, undoRepairs } from './repair.js';
 export { Failure, type Result, Success, unwrap } from './result.js';
 export type {
   AppendOptions,
@@ -124,6 +127,7 @@ export type {
   ProviderOptions,
   ReadOptions,
   RedisConfig,
+  RestoreOptions,
   Role,
   SqliteConfig,
   ToolCall,
@@ -132,3 +136,4 @@ export type {
   WriteOptions,
   WriteReceipt,
 } from './types.js';
+export { verifyConversation } from './verify.js';

@@ -5,15 +5,21 @@
  * @module
  */
 import type { Core } from './core.js';
+import type { MemoryStorageError } from './errors.js';
 import type { ConversationMemory, ConversationSnapshot, MemoryQuery } from './types.js';
+
+/** A whole conversation, or why its stored data cannot be decoded (`corrupt`). */
+export type Reading =
+  | { readonly id: string; readonly snapshot: ConversationSnapshot; readonly error?: never }
+  | { readonly id: string; readonly error: MemoryStorageError; readonly snapshot?: never };
 
 /** What {@link internalsOf} answers. */
 export interface Internals {
   readonly core: Core;
   /** The user of a `forUser` handle. */
   readonly scope: string | undefined;
-  /** Like `iterateConversations`, with the first sequence of each. */
-  snapshots(query: MemoryQuery): AsyncIterable<ConversationSnapshot>;
+  /** Like `iterateConversations`, each exactly as it is stored, and damaged ones as what is wrong with them. */
+  readings(query: MemoryQuery): AsyncIterable<Reading>;
   /** Like `iterateConversations`, with the stored bytes of each; in order of creation (default) or of last write. */
   sized(
     query: MemoryQuery,

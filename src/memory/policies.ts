@@ -8,7 +8,8 @@ import { internalsOf } from './internals.js';
 import { compareCursors } from './local.js';
 import { Problems } from './problems.js';
 import { candidates, deleteUnchanged, type Sized } from './retention.js';
-import type { ConversationMemory, ConversationSnapshot, MemoryProvider, MemoryQuery, Metadata } from './types.js';
+import { readings } from './snapshots.js';
+import type { ConversationSnapshot, MemoryProvider, MemoryQuery, Metadata } from './types.js';
 import { checkId, checkInteger, checkMetadata, checkSignal, checkTtl } from './validate.js';
 
 /** One rule. A conversation it matches may go: it must be both old enough and surplus where both are given. */
@@ -191,7 +192,7 @@ async function removeAll(
     const whole: ConversationSnapshot[] = [];
     const sizes = new Map(batch.map(({ conversation, bytes }) => [conversation.conversationId, bytes]));
     for (const { conversation } of batch) {
-      const snapshot = await snapshotOf(provider, conversation.conversationId);
+      const snapshot = await readWhole(provider, conversation.conversationId);
       // written since: it is not old any more, or not surplus; the next run looks again
       if (!snapshot || snapshot.version !== conversation.version || (until && snapshot.updatedAt > until)) totals.changed++;
       else if (snapshot.metadata['legalHold'] === true) totals.held++;
@@ -213,16 +214,12 @@ async function removeAll(
   for (const result of done) if (result.status === 'rejected') throw result.reason;
 }
 
-async function snapshotOf(provider: MemoryProvider, conversationId: string): Promise<ConversationSnapshot | undefined> {
-  const internals = internalsOf(provider);
-  if (internals) {
-    for await (const snapshot of internals.snapshots({ conversationId })) return snapshot;
-    return undefined;
+async function readWhole(provider: MemoryProvider, conversationId: string): Promise<ConversationSnapshot | undefined> {
+  for await (const { snapshot, error } of readings(provider, { conversationId }, 'retention')) {
+    if (error) throw error;
+    return snapshot;
   }
-  const conversation: ConversationMemory | undefined = await provider.getConversation(conversationId);
-  if (!conversation) return undefined;
-  const { firstSeq } = await provider.getMessages(conversationId, { limit: 0 });
-  return { ...conversation, firstSeq };
+  return undefined;
 }
 
 function checkPolicies(policies: unknown, options: RetentionOptions): void {

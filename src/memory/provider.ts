@@ -10,7 +10,7 @@ import { INTERNALS, type Internals } from './internals.js';
 import { resolveWindow } from './local.js';
 import { Packer } from './packing.js';
 import { PURGE_BATCH, purgeUser } from './purging.js';
-import { decodeMessages, toConversation, toSnapshot, windowOf } from './reads.js';
+import { decodeMessages, toConversation, toReading, windowOf } from './reads.js';
 import { Failure, type Result, Success } from './result.js';
 import { type CallContext, describeCall } from './retry.js';
 import { checkQuery, checkRange, checkReadOptions } from './queries.js';
@@ -28,6 +28,7 @@ import type {
   MessagePage,
   ProviderOptions,
   ReadOptions,
+  RestoreOptions,
   UserMemoryStats,
   WriteOptions,
   WriteReceipt,
@@ -73,7 +74,7 @@ class Provider implements MemoryProvider {
     return {
       core: this.#core,
       scope: this.#scope,
-      snapshots: (query) => this.#walk('exportConversations', query, (stored, call) => toSnapshot(stored, call)),
+      readings: (query) => this.#walk('exportConversations', query, (stored, call) => toReading(stored, call)),
       sized: (query, by) =>
         this.#walk(
           'retention',
@@ -109,7 +110,7 @@ class Provider implements MemoryProvider {
     return this.#write(call, options?.signal, (scope) => prepareWrite('append', conversationId, messages, metadata, options, scope));
   }
 
-  restoreConversation(snapshot: ConversationSnapshot, options: { onConflict: 'skip' | 'replace' | 'fail' }): Promise<Result<WriteReceipt>> {
+  restoreConversation(snapshot: ConversationSnapshot, options: RestoreOptions): Promise<Result<WriteReceipt>> {
     const call = this.#core.call('restoreConversation', snapshot?.conversationId);
     return this.#write(call, undefined, (scope) => prepareRestore(snapshot, options, scope));
   }
