@@ -4,11 +4,10 @@
  * @module
  */
 import { digestOf } from './canonical.js';
-import type { Core } from './core.js';
 import { MemoryAbortError, MemoryAccessError, MemoryStorageError } from './errors.js';
 import { internalsOf } from './internals.js';
 import { Problems } from './problems.js';
-import { PURGE_BATCH, purgeUser } from './purging.js';
+import { purgeUser, reapAll } from './purging.js';
 import { type CallContext, describeCall } from './retry.js';
 import type { MemoryProvider } from './types.js';
 import { checkId, checkInteger, checkSignal } from './validate.js';
@@ -109,7 +108,8 @@ export async function eraseUser(provider: MemoryProvider, userId: string, option
   };
   const { removed, messages } = await purgeUser(core, call, userId, { allowHold, forget: true, onBatch });
   if (!allowHold) await refuseHeld(provider, call, userId, 'came under legal hold meanwhile. The others are erased');
-  await reapAll(core, call, signal);
+  // bodies and tombstones of conversations that were deleted or over do not say whose they were: all of them go
+  await reapAll(core, call, { signal, forget: true });
   await core.trip(call, (trip) => core.driver.scrub?.(trip) ?? Promise.resolve(), { signal });
 
   const failures = await callHooks(hooks, userId, provider);
@@ -168,23 +168,6 @@ async function refuseHeld(provider: MemoryProvider, call: CallContext, userId: s
       `${describeCall(call)}: conversation ${JSON.stringify(conversationId)} ${what}; pass { allowLegalHold: true } to erase it too.`,
       { provider: call.provider, code: 'legal_hold' },
     );
-  }
-}
-
-/**
- * What conversations that were deleted, replaced or over left behind: bodies, and tombstones with their ids. Whose they were is not
- * known any more, so all of them go.
- */
-async function reapAll(core: Core, call: CallContext, signal: AbortSignal | undefined): Promise<void> {
-  for (;;) {
-    const { more } = await core.trip(
-      call,
-      (trip) => core.driver.purge({ kind: 'reap', forget: true, now: core.now(), limit: PURGE_BATCH }, trip),
-      {
-        signal,
-      },
-    );
-    if (!more) return;
   }
 }
 

@@ -4,12 +4,12 @@
  * @module
  */
 import { Core } from './core.js';
-import type { Cursor, Purge, StorageDriver, Stored, Window } from './driver.js';
+import type { Cursor, StorageDriver, Stored, Window } from './driver.js';
 import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
 import { INTERNALS, type Internals } from './internals.js';
 import { resolveWindow } from './local.js';
 import { Packer } from './packing.js';
-import { PURGE_BATCH, purgeUser } from './purging.js';
+import { purgeOver, purgeUser } from './purging.js';
 import { decodeMessages, toConversation, toReading, windowOf } from './reads.js';
 import { Failure, type Result, Success } from './result.js';
 import { type CallContext, describeCall } from './retry.js';
@@ -205,30 +205,8 @@ class Provider implements MemoryProvider {
       if (checkOptionNames(options, SIGNAL_NAMES, problems)) checkSignal('options.signal', options.signal, problems);
       problems.throwIfAny(call);
       this.#checkUsable(call, options?.signal);
-      const removed = await this.#purge(call, options?.signal, () => ({
-        kind: 'expired',
-        owner: this.#scope,
-        now: this.#core.now(),
-        limit: PURGE_BATCH,
-      }));
-      if (this.#scope === undefined)
-        await this.#purge(call, options?.signal, () => ({ kind: 'reap', now: this.#core.now(), limit: PURGE_BATCH }));
-      if (removed > 0) this.#core.emit({ type: 'expired', conversations: removed });
-      return removed;
+      return await purgeOver(this.#core, call, this.#scope, { signal: options?.signal });
     });
-  }
-
-  async #purge(call: CallContext, signal: AbortSignal | undefined, next: () => Purge): Promise<number> {
-    let removed = 0;
-    for (;;) {
-      const purge = next();
-      const outcome = await this.#core.trip(call, (trip) => this.#core.driver.purge(purge, trip), {
-        signal,
-        repeatable: purge.kind === 'reap',
-      });
-      removed += outcome.removed;
-      if (!outcome.more) return removed;
-    }
   }
 
   // ------------------------------------------------------------------------------------------------------------- reads
