@@ -117,6 +117,8 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.ok;
+    // a group of commands without one: its help was printed
+    if (error.code === 'commander.help') return EXIT.usage;
     const out = outputOf({ color: !argv.includes('--no-color'), ...(argv.includes('--json') ? { json: true } : {}) });
     out.error(`${error.message.replace(/^error: /, '')}${error.message.endsWith('.') ? '' : '.'} See jaf-memory --help.`, {
       code: 'usage',

@@ -369,6 +369,27 @@ export interface DriverHealth {
   readonly metrics: { readonly activeConnections?: number; readonly memoryUsage?: number; readonly [k: string]: number | undefined };
   /** Settings that put the data at risk, each with what to do. */
   readonly warnings?: readonly string[];
+  /** The server's clock (ms), where it has one of its own. */
+  readonly serverTime?: number;
+  /** Version of what is stored, for people. */
+  readonly schema?: string;
+}
+
+/** One bounded page of a search for stored data that no conversation refers to, and that no reap would find. */
+export interface Inspect {
+  /** Where to continue: the driver's own text, as it was answered; absent = from the beginning. */
+  readonly after?: string | undefined;
+  /** Conversations or pieces to look at, at most. */
+  readonly limit: number;
+  /** Hands what is found to the next reap, or takes it out of the indexes. */
+  readonly fix: boolean;
+}
+
+/** What a page of {@link Inspect} found; no `after` = there is no more. */
+export interface Inspection {
+  readonly looked: number;
+  readonly orphans: number;
+  readonly after?: string | undefined;
 }
 
 /** What a failure means. */
@@ -441,6 +462,8 @@ export interface StorageDriver {
    * erasure has removed everything. Fails as `retryable` while another process keeps it from doing so.
    */
   scrub?(trip: Trip): Promise<void>;
+  /** Optional: one page of {@link Inspect}. Without `fix` it reads only. */
+  inspect?(inspect: Inspect, trip: Trip): Promise<Inspection>;
   /** Never throws. */
   classify(error: unknown): Classified;
 }

@@ -25,6 +25,8 @@ export type {
   DriverHealth,
   Extent,
   Header,
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { open } from 'node:fs/promises';
+import { open, unlink } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { createAuditLog } from '../../memory/audit.js';
 import { type ErasureReceipt, eraseUser } from '../../memory/erase.js';
@@ -43,8 +43,8 @@ async function preview({ out, signal }: Session, provider: MemoryProvider, userI
   return EXIT.ok;
 }
 
-/** The file for the receipt, made before anything is erased: what is gone cannot be counted again. */
-async function receiptFile(path: string): Promise<(receipt: ErasureReceipt) => Promise<void>> {
+/** The file for the receipt, made before anything is erased: what is gone cannot be counted again. Without a receipt it goes. */
+async function receiptFile(path: string): Promise<(receipt: ErasureReceipt | undefined) => Promise<void>> {
   const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
     throw new UsageError(
@@ -53,8 +53,9 @@ async function receiptFile(path: string): Promise<(receipt: ErasureReceipt) => P
   });
   return async (receipt) => {
     try {
-      await file.writeFile(`${JSON.stringify(receipt, null, 2)}\n`);
-      await file.sync();
+      if (receipt) await file.writeFile(`${JSON.stringify(receipt, null, 2)}\n`);
+      if (receipt) await file.sync();
+      else await unlink(path);
     } finally {
       await file.close();
     }
@@ -118,6 +119,7 @@ export function registerEraseUser(program: Command, run: Run): void {
         try {
           receipt = await erase(session, provider, userId, options);
         } catch (error) {
+          await keep?.(undefined);
           if (!signal.aborted) throw error;
           out.note('Stopped. What is erased stays so, and late writes are refused; run it again for the rest.');
           return EXIT.interrupted;

@@ -9,6 +9,8 @@ import type {
   Cursor,
   DriverCapabilities,
   DriverHealth,
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,
@@ -283,6 +285,25 @@ class RedisDriver implements StorageDriver {
     const more = sum.more || left.length > 0;
     const cursor = purge.kind === 'user' || purge.kind === 'idle' ? cursorOf(left, buckets) : undefined;
     return { ...sum, more, ...(more && cursor ? { cursor } : {}) };
+  }
+
+  /** `after`: the bucket, and the rank in its index. */
+  async inspect({ after = '0 0', limit, fix }: Inspect, trip: Trip): Promise<Inspection> {
+    const [bucket = 0, rank = 0] = after.split(' ').map(Number);
+    const { redis, buckets } = this.#opened;
+    const tag = this.#keys.tag(bucket);
+    const count = Math.min(limit, FOLD);
+    const call: ScriptCall = {
+      durable: fix,
+      script: scripts.inspect,
+      keys: [this.#keys.index(tag, 'created', undefined), this.#keys.none(tag)],
+      args: [tag, String(rank), String(count), fix ? '1' : '0'],
+    };
+    const [looked = 0, orphans = 0] = listOf(await redis.eval(call, trip)).map(Number);
+    // what was taken out does not count any more
+    const next = rank + looked - (fix ? orphans : 0);
+    if (looked === count) return { looked, orphans, after: `${bucket} ${next}` };
+    return { looked, orphans, after: bucket + 1 < buckets ? `${bucket + 1} 0` : undefined };
   }
 
   #purgeCall(purge: Purge, { bucket, after }: BucketState, limit: number): ScriptCall {

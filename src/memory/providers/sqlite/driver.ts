@@ -10,6 +10,8 @@ import type {
   Classified,
   DriverCapabilities,
   DriverHealth,
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,
@@ -33,8 +35,9 @@ import { cutBodies } from './bodies.js';
 import { configure, connect, type Database, isInMemory, loadSqlite } from './client.js';
 import { classify, isContention, LogInUseError, openError, pathError } from './failures.js';
 import { FileGuard } from './guard.js';
+import { inspectPage } from './inspect.js';
 import { inlineBudget } from './leftovers.js';
-import { checkOwnership, migrate } from './migrate.js';
+import { checkOwnership, migrate, SCHEMA_VERSION } from './migrate.js';
 import { forgottenUpTo, purgeBatch, storeTombstone } from './purge.js';
 import { foldPage, listPage, readOne } from './reads.js';
 import { Recent } from './recent.js';
@@ -190,6 +193,7 @@ class SqliteDriver implements StorageDriver {
     const here = isInMemory(this.#path);
     return {
       message: here ? 'SQLite in memory' : `SQLite file ${this.#path}`,
+      schema: `schema ${SCHEMA_VERSION}, the newest this version knows`,
       metrics: { activeConnections: 1, memoryUsage: pages * size, ...(synchronous === undefined ? {} : { synchronous }) },
       ...(here ? { warnings: ['everything is lost when the process ends; give a file as path'] } : {}),
     };
@@ -278,6 +282,13 @@ class SqliteDriver implements StorageDriver {
     // deleted content was overwritten in the database, and must not stay readable in the log
     else if (purge.kind === 'user' && purge.forget && this.#open) truncateLog(this.#open.db);
     return outcome;
+  }
+
+  async inspect(inspect: Inspect): Promise<Inspection> {
+    const work = (sql: Statements): Inspection => inspectPage(sql, inspect);
+    const found = inspect.fix ? this.#change(work) : this.#transaction('beginRead', work);
+    if (found.after !== undefined) await turn();
+    return found;
   }
 
   /**

@@ -247,3 +247,28 @@ SELECT 0 AS removed, (SELECT count(*) FROM due_messages) AS messages,
     AS more,
   NULL AS at, NULL AS id
 FROM stop s
+
+-- name: inspect
+-- One page of a walk over the lives that rows of {=table} belong to: $1 and $2 behind this one, $3 at most. What is found goes to
+-- the next reap. A row and its header are written by one statement, so this snapshot has both.
+WITH RECURSIVE walk AS (
+  (SELECT y.conversation_id, y.epoch, 1 AS n FROM {=table} y WHERE (y.conversation_id, y.epoch) > ($1::text, $2::bigint)
+    ORDER BY y.conversation_id, y.epoch LIMIT 1)
+  UNION ALL
+  SELECT x.conversation_id, x.epoch, w.n + 1 FROM walk w CROSS JOIN LATERAL (
+    SELECT y.conversation_id, y.epoch FROM {=table} y WHERE (y.conversation_id, y.epoch) > (w.conversation_id, w.epoch)
+    ORDER BY y.conversation_id, y.epoch LIMIT 1
+  ) x WHERE w.n < $3::int
+),
+orphans AS MATERIALIZED (
+  SELECT w.conversation_id, w.epoch FROM walk w
+  WHERE NOT EXISTS (SELECT FROM {conversations} c WHERE c.conversation_id = w.conversation_id AND c.epoch = w.epoch)
+    AND NOT EXISTS (SELECT FROM {leftovers} y WHERE y.conversation_id = w.conversation_id AND y.epoch = w.epoch)
+)
+-- if fix
+, handed AS (
+  INSERT INTO {leftovers} (conversation_id, epoch, below) SELECT o.conversation_id, o.epoch, 9223372036854775807 FROM orphans o
+  ON CONFLICT DO NOTHING
+)
+-- end
+SELECT w.n AS looked, (SELECT count(*) FROM orphans) AS orphans, w.conversation_id AS id, w.epoch FROM walk w ORDER BY w.n DESC LIMIT 1
