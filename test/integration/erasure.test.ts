@@ -7,8 +7,20 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createAuditLog, createMemoryProvider, eraseUser, type MemoryProviderConfig, unwrap, user, verifyAuditLog } from 'jaf/memory';
+import {
+  createAuditLog,
+  createMemoryProvider,
+  eraseUser,
+  type MemoryProvider,
+  type MemoryProviderConfig,
+  unwrap,
+  user,
+  verifyAuditLog,
+} from 'jaf/memory';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { bucketOf } from '../../src/memory/providers/redis/keys.js';
+import { connect as connectSqlite, loadSqlite } from '../../src/memory/providers/sqlite/client.js';
 import { type PostgresServer, psql, startPostgres } from '../support/postgres.js';
 import { connect, type RedisServer, startRedis } from '../support/redis.js';
 import { type RedisCluster, startCluster } from '../support/redis-cluster.js';
@@ -186,5 +198,74 @@ describe.each(Object.entries(PLACES))('erasing a user on %s', (name, { config, d
     });
     writeFileSync(path, readFileSync(path, 'utf8').replace(`"conversations":${receipt.conversations}`, '"conversations":1'));
     expect(await verifyAuditLog(path, { key })).toMatchObject({ valid: false, problems: [{ line: 1 }] });
+  });
+});
+
+describe('the bar of an erasure', () => {
+  const log = (name: string): ReturnType<typeof createAuditLog> => createAuditLog({ path: join(folder, name), key });
+
+  it('holds in every bucket of a Redis cluster, and is lifted in every one', async () => {
+    await using provider = await createMemoryProvider({ type: 'redis', clusterNodes: [...cluster.nodes], keyPrefix: 'jaf-test-bar:' });
+    const ids = Array.from({ length: 640 }, (_, n) => `c${n}`);
+    expect(new Set(ids.map((id) => bucketOf(id, 64))).size).toBe(64);
+    const writes = async (): Promise<string[]> => {
+      const results = await Promise.all(ids.map((id) => provider.storeMessages(id, [user('x')], {}, { userId: OWNER })));
+      return [...new Set(results.map((result) => (result.ok ? 'ok' : result.error.code)))];
+    };
+    expect(await writes()).toEqual(['ok']);
+    expect((await eraseUser(provider, OWNER, { audit: log('buckets') })).conversations).toBe(640);
+    expect(await writes()).toEqual(['erased']);
+    await eraseUser(provider, OWNER, { audit: log('buckets'), allowReturn: true });
+    expect(await writes()).toEqual(['ok']);
+  });
+
+  it.each(['rows', 'document'] as const)('reaches PostgreSQL statements that began before it and wait for a lock (%s)', async (layout) => {
+    const schema = `erase_waiting_${layout}`;
+    const open = (): Promise<MemoryProvider> =>
+      createMemoryProvider({ type: 'postgres', connectionString: postgres.url, schema, layout, sweep: false, deadline: 30_000 });
+    await using eraser = await open();
+    await using writer = await open();
+    const admin = new pg.Client({ connectionString: postgres.url });
+    await admin.connect();
+    onTestFinished(() => admin.end());
+    unwrap(await writer.storeMessages('c', [user(WORDS)], {}, { userId: OWNER }));
+    await admin.query('BEGIN');
+    await admin.query(`SELECT 1 FROM "${schema}".conversations WHERE conversation_id = 'c' FOR UPDATE`);
+    const waiting = async (): Promise<number> => {
+      const { rows } = await admin.query<{ n: string }>(
+        "SELECT count(*) AS n FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.query LIKE '%' || $1 || '%'",
+        [schema],
+      );
+      return Number(rows[0]?.n);
+    };
+    const late = writer.appendMessages('c', [user(`${WORDS}, late`)], {}, { userId: OWNER, createIfMissing: true });
+    while ((await waiting()) === 0) await new Promise((turn) => setImmediate(turn));
+    let erased = false;
+    const erasure = eraseUser(eraser, OWNER, { audit: log(schema) }).finally(() => (erased = true));
+    const barred = async (): Promise<boolean> => (await admin.query(`SELECT 1 FROM "${schema}".conversations_bars`)).rows.length > 0;
+    while (!(await barred())) await new Promise((turn) => setImmediate(turn));
+    expect(erased).toBe(false);
+    await admin.query('COMMIT');
+    const [result, receipt] = await Promise.all([late, erasure]);
+    // it may have been first; then it was erased with the rest
+    expect(result.ok || result.error.code === 'erased' || result.error.code === 'not_found').toBe(true);
+    expect(receipt.conversations).toBe(1);
+    expect(await eraser.getStats()).toMatchObject({ totalConversations: 0 });
+    expect(pgDump(schema).includes(OWNER)).toBe(false);
+  });
+
+  it('SQLite: a reader that holds on to the log makes it fail, and it can be run again', async () => {
+    const path = join(folder, 'reader.db');
+    await using provider = await createMemoryProvider({ type: 'sqlite', path, sweep: false, deadline: 1000 });
+    unwrap(await provider.storeMessages('c', [user(WORDS)], {}, { userId: OWNER }));
+    const reader = connectSqlite(await loadSqlite(), path);
+    reader.exec('BEGIN');
+    reader.prepare('SELECT count(*) FROM conversations').get();
+    await expect(eraseUser(provider, OWNER, { audit: log('reader') })).rejects.toThrow(/another process reads the file/);
+    expect(existsSync(join(folder, 'reader'))).toBe(false);
+    reader.exec('COMMIT');
+    reader.close();
+    expect((await eraseUser(provider, OWNER, { audit: log('reader') })).conversations).toBe(0);
+    for (const part of [path, `${path}-wal`]) if (existsSync(part)) expect(readFileSync(part).includes(OWNER)).toBe(false);
   });
 });

@@ -2,7 +2,16 @@ import { fork } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createAuditLog, createInMemoryProvider, eraseUser, MemoryConfigError, type MemoryProvider, unwrap, user, verifyAuditLog } from 'jaf/memory';
+import {
+  createAuditLog,
+  createInMemoryProvider,
+  eraseUser,
+  MemoryConfigError,
+  type MemoryProvider,
+  unwrap,
+  user,
+  verifyAuditLog,
+} from 'jaf/memory';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const key = 'sixteen chars or more';
@@ -69,7 +78,10 @@ describe('the audit log', () => {
   it('sets a line that a crash cut aside, and says so; one that only lacks its end is kept', async () => {
     await filled(2);
     appendFileSync(path, '{"at":"2026-01-');
-    expect(await verifyAuditLog(path, { key })).toMatchObject({ found: 1, problems: [{ line: 3, reason: expect.stringMatching(/no end/) }] });
+    expect(await verifyAuditLog(path, { key })).toMatchObject({
+      found: 1,
+      problems: [{ line: 3, reason: expect.stringMatching(/no end/) }],
+    });
     const log = createAuditLog({ path, key });
     const { hash } = await log.append({ action: 'after' });
     expect(readFileSync(`${path}.cut`, 'utf8')).toBe('{"at":"2026-01-\n');
@@ -165,7 +177,9 @@ describe('erasing a user', () => {
     ];
     const failed = await eraseUser(provider, 'ann', { audit, hooks, allowReturn: true }).catch((error: unknown) => error);
     expect(failed).toMatchObject({ code: 'hook_failed', cause: expect.any(TypeError) });
-    expect((failed as Error).message).toMatch(/the store is erased and that is recorded, but hook 1 of 2 failed \(TypeError\).*run eraseUser again/);
+    expect((failed as Error).message).toMatch(
+      /the store is erased and that is recorded, but hook 1 of 2 failed \(TypeError\).*run eraseUser again/,
+    );
     expect((failed as Error).message).not.toContain('index of ann');
     expect(called).toEqual(['1 ann', '2']);
     expect(await late(provider)).toBe('erased');

@@ -34,8 +34,9 @@ export function inspectPage(sql: Statements, { after = '0 0', limit, fix }: Insp
     if (sql.value<number>('isKnown', key) === 1) continue;
     orphans++;
     if (!fix) continue;
-    if (name === 'operationsFrom') sql.run('dropAllOperations', key);
-    else sql.run('leave', key, BEYOND);
+    // at once: with a leftover the conversation will be known when the walk comes to its operations
+    sql.run('dropAllOperations', key);
+    if (name !== 'operationsFrom') sql.run('leave', key, BEYOND);
   }
   return { looked, orphans };
 }
