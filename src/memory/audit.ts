@@ -223,6 +223,7 @@ export interface AuditVerification {
   readonly head: string;
   /** What is wrong, by line (from 1; 0 = the log as a whole). At most 100; `found` counts all. */
   readonly problems: readonly { readonly line: number; readonly reason: string }[];
+  /** How many things are wrong. */
   readonly found: number;
   /** Erasures of the user that was asked for. */
   readonly erasures?: number;

@@ -387,7 +387,9 @@ export interface Inspect {
 
 /** What a page of {@link Inspect} found; no `after` = there is no more. */
 export interface Inspection {
+  /** Conversations, or lives of one, that were looked at. */
   readonly looked: number;
+  /** Those of them that are not there. */
   readonly orphans: number;
   readonly after?: string | undefined;
 }

@@ -48,6 +48,7 @@ export interface RetentionOptions {
 
 /** What became of one policy. */
 export interface PolicyReport {
+  /** Its name. */
   readonly policy: string;
   /** Conversations the policy matches, held ones included. */
   readonly matched: number;
@@ -203,15 +204,21 @@ async function removeAll(
     going = whole.map(({ conversationId, version }) => ({ conversationId, version, bytes: sizes.get(conversationId) ?? 0 }));
   }
   const queue = going[Symbol.iterator]();
+  let failure: { readonly error: unknown } | undefined;
   const work = async (): Promise<void> => {
     for (const one of queue) {
-      const outcome = await deleteUnchanged(provider, one);
-      totals[outcome]++;
-      if (outcome === 'deleted') totals.bytes += one.bytes;
+      if (failure) return;
+      try {
+        const outcome = await deleteUnchanged(provider, one);
+        totals[outcome]++;
+        if (outcome === 'deleted') totals.bytes += one.bytes;
+      } catch (error) {
+        failure = { error };
+      }
     }
   };
-  const done = await Promise.allSettled(Array.from({ length: Math.min(concurrency, going.length) }, work));
-  for (const result of done) if (result.status === 'rejected') throw result.reason;
+  await Promise.all(Array.from({ length: Math.min(concurrency, going.length) }, work));
+  if (failure) throw failure.error;
 }
 
 async function readWhole(provider: MemoryProvider, conversationId: string): Promise<ConversationSnapshot | undefined> {

@@ -5,12 +5,10 @@ import { createMemoryProvider, user } from 'jaf/memory';
 const [config, owner, conversations] = process.argv.slice(2);
 const provider = await createMemoryProvider({ ...JSON.parse(config), deadline: 30_000 });
 const outcomes = {};
-let stopped = false;
-process.on('message', () => {
-  stopped = true;
-});
+const stop = new AbortController();
+process.on('message', () => stop.abort());
 const count = Number(conversations);
-for (let n = 0; !stopped; n++) {
+for (let n = 0; !stop.signal.aborted; n++) {
   const pick = Math.floor(Math.random() * count);
   const text = [user(`private words of ${owner}, late ${process.pid}-${n}`)];
   const named = { createIfMissing: true, operationId: `${owner}-op-${process.pid}-${n}` };

@@ -59,7 +59,7 @@ async function primaries(): Promise<RedisServer[]> {
   const found: RedisServer[] = [];
   for (const server of cluster.servers) {
     const client = await cluster.admin(server);
-    if (/role:master/.test(String(await client.sendCommand(['INFO', 'replication'])))) found.push(server);
+    if (/role:master/.test(await client.info('replication'))) found.push(server);
   }
   return found;
 }
@@ -126,7 +126,7 @@ class Writer {
 
 describe.each(Object.entries(PLACES))('erasing a user on %s', (name, { config, dump }) => {
   it(`${CONVERSATIONS} conversations, while two processes write`, { timeout: 600_000 }, async () => {
-    await using provider = await createMemoryProvider({ ...config(), deadline: 60_000 } as MemoryProviderConfig);
+    await using provider = await createMemoryProvider({ ...config(), deadline: 60_000 });
     for (let n = 0; n < CONVERSATIONS; n += 20) {
       const some = Array.from({ length: Math.min(20, CONVERSATIONS - n) }, (_, i) => n + i);
       const results = await Promise.all(
