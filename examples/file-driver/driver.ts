@@ -58,6 +58,8 @@ interface Settings {
   readonly key: string;
   /** Hash of an erased user → until when their writes are refused. */
   readonly bars: Readonly<Record<string, number>>;
+  /** Latest time a tombstone was dropped before its time. */
+  readonly forgottenUpTo?: number;
 }
 
 const SETTINGS = 'settings.json';
@@ -183,7 +185,7 @@ class FileDriver implements StorageDriver {
       operation: (hash) => old?.operations.find((operation) => operation.hash === hash),
       barred: (hash) => (this.#settings.bars[hash] ?? 0) > write.now,
       bytesOf: (from, to) => (old ? bytesOf(old, from, to) : 0),
-      forgottenUpTo: 0,
+      forgottenUpTo: this.#settings.forgottenUpTo ?? 0,
     };
     const decision = decideWrite(old?.state, write, look);
     if (!decision.apply) return decision.outcome;
@@ -229,8 +231,12 @@ class FileDriver implements StorageDriver {
 
   bar(ownerHash: string, until: number): Promise<void> {
     return this.#alone(() => {
-      const { key, bars } = this.#settings;
-      return this.#saveSettings({ key, bars: { ...bars, [ownerHash]: Math.max(until, bars[ownerHash] ?? 0) } });
+      const { bars } = this.#settings;
+      // 0 lifts it
+      return this.#saveSettings({
+        ...this.#settings,
+        bars: { ...bars, [ownerHash]: until === 0 ? 0 : Math.max(until, bars[ownerHash] ?? 0) },
+      });
     });
   }
 
@@ -298,7 +304,7 @@ class FileDriver implements StorageDriver {
   // -------------------------------------------------------------------------------------------------------- removals
 
   purge(purge: Purge): Promise<PurgeOutcome> {
-    return this.#alone(() => (purge.kind === 'reap' ? this.#reap(purge.now, purge.limit) : this.#purge(purge)));
+    return this.#alone(() => (purge.kind === 'reap' ? this.#reap(purge.now, purge.limit, purge.forget === true) : this.#purge(purge)));
   }
 
   async #purge(purge: Exclude<Purge, { kind: 'reap' }>): Promise<PurgeOutcome> {
@@ -323,9 +329,13 @@ class FileDriver implements StorageDriver {
     return { ...total, more: matching.length > going.length, cursor: last && placeOf(last, by) };
   }
 
-  async #reap(now: number, limit: number): Promise<PurgeOutcome> {
-    const over = Math.min(now, this.#clock()) - TOMBSTONE_MS;
+  async #reap(now: number, limit: number, forget: boolean): Promise<PurgeOutcome> {
+    const over = forget ? Number.POSITIVE_INFINITY : Math.min(now, this.#clock()) - TOMBSTONE_MS;
     const due = [...this.#states.values()].filter(({ removedAt }) => removedAt !== undefined && removedAt <= over);
+    if (forget && due.length > 0) {
+      const newest = Math.max(now, ...due.map(({ removedAt = 0 }) => removedAt));
+      await this.#saveSettings({ ...this.#settings, forgottenUpTo: Math.max(newest, this.#settings.forgottenUpTo ?? 0) });
+    }
     for (const { id } of due.slice(0, limit)) await this.#forget(id);
     const bars = Object.entries(this.#settings.bars).filter(([, until]) => until > now);
     if (bars.length < Object.keys(this.#settings.bars).length)

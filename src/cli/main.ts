@@ -6,12 +6,16 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerAudit } from './commands/audit.js';
 import { registerChat } from './commands/chat.js';
 import { registerDoctor } from './commands/doctor.js';
+import { registerEraseUser } from './commands/erase-user.js';
 import { registerInfo } from './commands/info.js';
 import { registerList } from './commands/list.js';
 import { registerMigrate } from './commands/migrate.js';
+import { registerPurge } from './commands/purge.js';
 import { registerReplay } from './commands/replay.js';
+import { registerRetention } from './commands/retention.js';
 import { registerSchema } from './commands/schema.js';
 import { registerShow } from './commands/show.js';
 import { registerStats } from './commands/stats.js';
@@ -95,6 +99,10 @@ async function main(argv: readonly string[]): Promise<number> {
   registerList(program, run);
   registerShow(program, run);
   registerStats(program, run);
+  registerRetention(program, run);
+  registerEraseUser(program, run);
+  registerAudit(program, run);
+  registerPurge(program, run);
   registerReplay(program, run);
   registerChat(program, run);
   registerSchema(program, run);
@@ -109,6 +117,8 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.ok;
+    // a group of commands without one: its help was printed
+    if (error.code === 'commander.help') return EXIT.usage;
     const out = outputOf({ color: !argv.includes('--no-color'), ...(argv.includes('--json') ? { json: true } : {}) });
     out.error(`${error.message.replace(/^error: /, '')}${error.message.endsWith('.') ? '' : '.'} See jaf-memory --help.`, {
       code: 'usage',

@@ -59,6 +59,18 @@ export function readTime(text: string, option: string, end: boolean, now: number
 }
 
 /**
+ * A duration as typed, in seconds.
+ *
+ * @throws UsageError when it is none
+ */
+export function readDuration(text: string, option: string): number {
+  const found = /^(\d{1,6})([smhdw])$/.exec(text);
+  const seconds = found ? (Number(found[1]) * (UNIT_MS[found[2] ?? ''] ?? 0)) / 1000 : 0;
+  if (seconds > 0) return seconds;
+  throw new UsageError(`${option} must be a duration such as 90d, 12h, 30m or 45s, got "${text.slice(0, 60)}".`);
+}
+
+/**
  * A count as typed.
  *
  * @throws UsageError when it is not a whole number of at least `min`

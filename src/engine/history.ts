@@ -4,7 +4,7 @@
  * @module
  */
 import { MemoryAccessError, MemoryConflictError, MemoryError, MemoryNotFoundError, MemoryStorageError } from '../memory/errors.js';
-import { interruptedResult } from '../memory/integrity.js';
+import { interruptedResult } from '../memory/repair.js';
 import type { ConversationMemory, MemoryConfig, MemoryProvider, MemoryProviderCore, Message, WriteOptions } from '../memory/types.js';
 import { dropLeadingResults, isResult, pairCalls } from '../memory/window.js';
 import { abortable } from './abort.js';

@@ -4,7 +4,7 @@
  * @module
  */
 import { MemoryError } from '../memory/errors.js';
-import { REPAIR_KEY, repairMessages } from '../memory/integrity.js';
+import { isInterruptedResult, repairedForModel, repairMessages } from '../memory/repair.js';
 import { textOf, toolResult } from '../memory/message.js';
 import type { Message, ToolCall } from '../memory/types.js';
 import { isResult } from '../memory/window.js';
@@ -142,7 +142,7 @@ export class Run<Ctx> {
         if (calls.length === 0) last = message;
       } else if (isResult(message)) {
         // repairs are stored under ids of their own
-        if (message[REPAIR_KEY] !== undefined) continue;
+        if (isInterruptedResult(message)) continue;
         steps += 1;
         if (message.tool_call_id === transfer?.callId && transfer) this.#agentName = transfer.to;
       } else break;
@@ -215,7 +215,7 @@ export class Run<Ctx> {
       }),
     );
     const output = agent.outputSchema ? await resolveSchema(agent.outputSchema, `agent "${agent.name}": outputSchema`) : undefined;
-    const { messages } = repairMessages(this.#messages);
+    const messages = repairedForModel(this.#messages);
     return {
       messages: instructions ? [{ role: 'system', content: instructions }, ...messages] : [...messages],
       tools: [

@@ -6,7 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { REPAIR_KEY } from '../memory/integrity.js';
+import { isInterruptedResult } from '../memory/repair.js';
 import type { Message } from '../memory/types.js';
 import type { RunState } from './agent.js';
 import { isStored, storeOf } from '../memory/origin.js';
@@ -77,7 +77,7 @@ export function newMessages(state: RunState, provider: object, conversationId: s
   const counted = validMark(state, conversationId)?.count ?? 0;
   return state.messages.filter(
     (message, index) =>
-      index >= counted && message[REPAIR_KEY] === undefined && !isStored(message, { store: storeOf(provider), conversationId }),
+      index >= counted && !isInterruptedResult(message) && !isStored(message, { store: storeOf(provider), conversationId }),
   );
 }
 

@@ -1,14 +1,14 @@
 /**
- * Export and import: the document's single object, and lines for stores of any size.
+ * Export: the document's single object, and lines for stores of any size. Sorted by id, so that equal stores make equal texts.
  *
  * @module
  */
 import { createHash } from 'node:crypto';
+import { toLine, toRecord } from './backup-records.js';
 import { canonicalJson } from './canonical.js';
-import { MemoryConflictError, MemoryConnectionError, MemoryError, MemoryValidationError } from './errors.js';
-import { internalsOf } from './internals.js';
-import type { ConversationSnapshot, MemoryProvider, MemoryQuery, Message, Metadata } from './types.js';
-import { kindOf } from './problems.js';
+import type { MemoryStorageError } from './errors.js';
+import { readings } from './snapshots.js';
+import type { MemoryProvider, MemoryQuery } from './types.js';
 
 /**
  * The document's export: everything in one object. `export_timestamp`: when it was made, ISO 8601 in UTC; `user_id`: of the
@@ -18,59 +18,97 @@ export interface ConversationExport {
   export_timestamp: string;
   user_id: string | null;
   conversation_count: number;
-  /** Each with the document's fields (`conversation_id`, `user_id`, `messages`, `metadata`) and times, expiry and first sequence. */
+  /**
+   * Sorted by id. Each with the document's fields (`conversation_id`, `user_id`, `messages`, `metadata`), and `created_at`,
+   * `updated_at`, `expires_at` (if it expires), `first_seq` and `trace_id` (if it has one).
+   */
   conversations: unknown[];
 }
 
-/** What the first line of an export says. */
-const FORMAT = 'jaf-export';
-const END = 'jaf-export-end';
-const VERSION = 1;
-
-/** Whole conversations with their first sequence, from any provider. */
-async function* snapshots(provider: MemoryProvider, query: MemoryQuery): AsyncGenerator<ConversationSnapshot> {
-  if (query.messageLimit !== undefined) {
-    throw new MemoryValidationError('export: query.messageLimit: an export holds whole conversations. Leave it out.', {
-      provider: 'none',
-      issues: [{ path: 'query.messageLimit', reason: 'an export holds whole conversations' }],
-    });
-  }
-  const internals = internalsOf(provider);
-  if (internals) {
-    yield* internals.snapshots(query);
-    return;
-  }
-  for await (const conversation of provider.iterateConversations(query)) {
-    const { firstSeq } = await provider.getMessages(conversation.conversationId, { limit: 0 });
-    yield { ...conversation, firstSeq };
-  }
+/** Options of an export. */
+export interface ExportOptions {
+  /** Stands in the export as the time it was made; default now. With the same time, equal stores make equal exports. */
+  readonly timestamp?: Date | undefined;
+  /** Called with each conversation whose stored data is damaged, which is then left out. Without it, the first one ends the export. */
+  readonly onDamaged?: ((conversationId: string, error: MemoryStorageError) => void) | undefined;
+  /** Called as conversations are read from the store (all, before the first line), and as their lines are handed out. */
+  readonly onProgress?: ((stage: 'read' | 'written', done: number, total: number | undefined) => void) | undefined;
+  /** Bytes of text sorted in memory; the rest goes through temporary files. Default 16 MB. */
+  readonly sortMemory?: number | undefined;
 }
 
-function toRecord(c: ConversationSnapshot): object {
-  return {
-    conversation_id: c.conversationId,
-    user_id: c.userId ?? null,
-    messages: c.messages,
-    metadata: c.metadata,
-    created_at: c.createdAt.toISOString(),
-    updated_at: c.updatedAt.toISOString(),
-    ...(c.expiresAt === undefined ? {} : { expires_at: c.expiresAt.toISOString() }),
-    first_seq: c.firstSeq,
-  };
+/** What the first and the last line of an export say. */
+export const FORMAT = 'jaf-export';
+/** See {@link FORMAT}. */
+export const END = 'jaf-export-end';
+/** Of the format. */
+export const VERSION = 1;
+
+/** The parts of an export: what stands in front, and the records in order. */
+interface Gathered {
+  readonly head: { readonly export_timestamp: string; readonly user_id: string | null; readonly conversation_count: number };
+  readonly lines: AsyncIterable<string>;
+}
+
+/** Walks the store once, and hands out the sorted lines; nothing is left behind when the reader stops. */
+async function* gathered(
+  provider: MemoryProvider,
+  query: MemoryQuery,
+  options: ExportOptions,
+  print: (parts: Gathered) => AsyncGenerator<string, void, undefined>,
+): AsyncGenerator<string, void, undefined> {
+  const { onDamaged, onProgress, timestamp = new Date() } = options;
+  const { SortedLines } = await import('./sorted.js');
+  const sorted = new SortedLines(options.sortMemory);
+  try {
+    let read = 0;
+    for await (const { id, snapshot, error } of readings(provider, query, 'export')) {
+      if (snapshot) await sorted.add(id, toLine(snapshot));
+      else if (onDamaged) onDamaged(id, error);
+      else throw error;
+      onProgress?.('read', ++read, undefined);
+    }
+    const count = await sorted.count();
+    let written = 0;
+    async function* counted(): AsyncGenerator<string> {
+      for await (const line of sorted.lines()) {
+        yield line;
+        onProgress?.('written', ++written, count);
+      }
+    }
+    const head = { export_timestamp: timestamp.toISOString(), user_id: query.userId ?? null, conversation_count: count };
+    yield* print({ head, lines: counted() });
+  } finally {
+    await sorted.close();
+  }
 }
 
 /**
- * Exports conversations into one object, as in the document. Everything is in memory at once: for a large store use
- * {@link exportLines}.
+ * Exports conversations into one object, as in the document, sorted by id. Everything is in memory at once: for a large store
+ * use {@link exportLines}.
  *
  * @param provider - where from
  * @param query - which; default all
+ * @param options - see {@link ExportOptions}
+ * @throws MemoryStorageError (`corrupt`) for damaged data, unless `onDamaged` is given
  */
-export async function exportConversations(provider: MemoryProvider, query: MemoryQuery = {}): Promise<ConversationExport> {
-  const conversations: unknown[] = [];
-  for await (const snapshot of snapshots(provider, query)) conversations.push(toRecord(snapshot));
+export async function exportConversations(
+  provider: MemoryProvider,
+  query: MemoryQuery = {},
+  options: ExportOptions = {},
+): Promise<ConversationExport> {
+  const { onDamaged, onProgress, timestamp = new Date() } = options;
+  const records = new Map<string, object>();
+  for await (const { id, snapshot, error } of readings(provider, query, 'export')) {
+    if (snapshot) records.set(id, toRecord(snapshot));
+    else if (onDamaged) onDamaged(id, error);
+    else throw error;
+    onProgress?.('read', records.size, undefined);
+  }
+  const { compareIds } = await import('./local.js');
+  const conversations = [...records].sort(([a], [b]) => compareIds(a, b)).map(([, record]) => record);
   return {
-    export_timestamp: new Date().toISOString(),
+    export_timestamp: timestamp.toISOString(),
     user_id: query.userId ?? null,
     conversation_count: conversations.length,
     conversations,
@@ -78,183 +116,65 @@ export async function exportConversations(provider: MemoryProvider, query: Memor
 }
 
 /**
- * Exports conversations as lines of canonical JSON without line ends: a header, one line per conversation, and a last line
- * with their number and SHA-256. Memory stays bounded.
+ * Exports conversations as lines of canonical JSON (RFC 8785) without line ends: a header with their number, one line per
+ * conversation in order of the ids (as UTF-8 bytes), and a last line with the SHA-256 of those lines, each with "\n". Memory stays
+ * bounded: what is too much is sorted in temporary files (`TMPDIR`), which nobody else can read.
  *
- * @param provider - where from
+ * @param provider - where from; it may be written to meanwhile: each conversation is as it was at one moment
  * @param query - which; default all
+ * @param options - see {@link ExportOptions}
+ * @throws MemoryStorageError (`corrupt`) for damaged data, unless `onDamaged` is given
  * @example
  * for await (const line of exportLines(provider)) file.write(`${line}\n`);
  */
-export async function* exportLines(provider: MemoryProvider, query: MemoryQuery = {}): AsyncGenerator<string, void, undefined> {
-  const { signal: _signal, ...asked } = query;
-  yield canonicalJson({
-    format: FORMAT,
-    version: VERSION,
-    export_timestamp: new Date().toISOString(),
-    user_id: query.userId ?? null,
-    query: datesAsText(asked),
+export async function* exportLines(
+  provider: MemoryProvider,
+  query: MemoryQuery = {},
+  options: ExportOptions = {},
+): AsyncGenerator<string, void, undefined> {
+  yield* gathered(provider, query, options, async function* ({ head, lines }) {
+    const { signal: _signal, ...asked } = query;
+    yield canonicalJson({ format: FORMAT, version: VERSION, ...head, query: datesAsText(asked) });
+    const digest = createHash('sha256');
+    for await (const line of lines) {
+      digest.update(`${line}\n`);
+      yield line;
+    }
+    yield canonicalJson({ format: END, conversation_count: head.conversation_count, sha256: digest.digest('hex') });
   });
-  const digest = createHash('sha256');
-  let count = 0;
-  for await (const snapshot of snapshots(provider, query)) {
-    const line = canonicalJson(toRecord(snapshot));
-    digest.update(`${line}\n`);
-    count++;
-    yield line;
-  }
-  yield canonicalJson({ format: END, conversation_count: count, sha256: digest.digest('hex') });
+}
+
+/** How the object begins where {@link exportObjectLines} cuts it. */
+export const OBJECT_HEAD: RegExp = /^\{"conversation_count":(\d+),"conversations":\[$/;
+/** How it ends there. */
+export const OBJECT_END = '],"export_timestamp":';
+
+/**
+ * The single object as text, cut into lines: a conversation is one line, so that it can be read back without holding all.
+ *
+ * @param provider - where from
+ * @param query - which
+ * @param options - see {@link ExportOptions}
+ */
+export async function* exportObjectLines(
+  provider: MemoryProvider,
+  query: MemoryQuery,
+  options: ExportOptions,
+): AsyncGenerator<string, void, undefined> {
+  yield* gathered(provider, query, options, async function* ({ head, lines }) {
+    yield `{"conversation_count":${head.conversation_count},"conversations":[`;
+    let before: string | undefined;
+    for await (const line of lines) {
+      if (before !== undefined) yield `${before},`;
+      before = line;
+    }
+    if (before !== undefined) yield before;
+    yield `${OBJECT_END}${JSON.stringify(head.export_timestamp)},"user_id":${canonicalJson(head.user_id)}}`;
+  });
 }
 
 function datesAsText(query: object): object {
   return Object.fromEntries(
     Object.entries(query).map(([key, value]) => [key, value instanceof Date ? value.toISOString() : (value as unknown)]),
   );
-}
-
-/**
- * What an import did: conversations `imported` (replaced ones included), and what `failed` and why. `line` counts from 1; in a
- * single object it is the position of the conversation (0: the object itself).
- */
-export interface ImportReport {
-  imported: number;
-  /** There already (`onConflict: 'skip'`), or over by now. */
-  skipped: number;
-  failed: { line: number; reason: string }[];
-}
-
-/**
- * Imports an export, exactly: times, owner, metadata, sequence and expiry. A damaged record is listed and does not stop the
- * others; a lost connection does, and the import can be run again with `onConflict: 'skip'`.
- *
- * @param provider - where to
- * @param source - the object of {@link exportConversations}, or the lines of {@link exportLines} (one per item)
- * @param options - what to do with a conversation that exists
- * @throws MemoryConnectionError when the store cannot be reached
- */
-export async function importConversations(
-  provider: MemoryProvider,
-  source: ConversationExport | AsyncIterable<string> | Iterable<string>,
-  options: { onConflict: 'skip' | 'replace' | 'fail' },
-): Promise<ImportReport> {
-  const report: ImportReport = { imported: 0, skipped: 0, failed: [] };
-  for await (const { line, record, problem } of recordsOf(source)) {
-    const reason = problem ?? (await importRecord(provider, record, options, report));
-    if (reason !== undefined) report.failed.push({ line, reason });
-  }
-  return report;
-}
-
-interface SourceRecord {
-  readonly line: number;
-  readonly record?: unknown;
-  readonly problem?: string;
-}
-
-async function* recordsOf(source: ConversationExport | AsyncIterable<string> | Iterable<string>): AsyncGenerator<SourceRecord> {
-  if (typeof source === 'object' && !(Symbol.asyncIterator in source) && !(Symbol.iterator in source)) {
-    if (!Array.isArray(source.conversations))
-      yield { line: 0, problem: `conversations: expected an array, got ${kindOf(source.conversations)}` };
-    else for (const [i, record] of source.conversations.entries()) yield { line: i + 1, record };
-    return;
-  }
-  const digest = createHash('sha256');
-  let number = 0;
-  let count = 0;
-  let began = false;
-  let ended = false;
-  for await (const item of source) {
-    number++;
-    const text = item.replace(/\r?\n$/, '');
-    if (text === '') continue;
-    const parsed = parseLine(text);
-    if (parsed === undefined) {
-      yield { line: number, problem: 'not JSON' };
-      continue;
-    }
-    const { format, sha256, conversation_count } = parsed as { format?: unknown; sha256?: unknown; conversation_count?: unknown };
-    if (format === FORMAT) {
-      began = true;
-      const { version } = parsed as { version?: unknown };
-      if (version !== VERSION)
-        yield { line: number, problem: `format version ${JSON.stringify(version)} is newer than this jaf knows (${VERSION})` };
-    } else if (format === END) {
-      ended = true;
-      if (conversation_count !== count)
-        yield { line: number, problem: `${String(conversation_count)} conversations were written, ${count} are here` };
-      else if (sha256 !== digest.digest('hex')) yield { line: number, problem: 'the digest does not match: a line was changed' };
-    } else {
-      digest.update(`${text}\n`);
-      count++;
-      yield { line: number, record: parsed };
-    }
-  }
-  if (began && !ended) yield { line: number, problem: 'the last line is missing: the export was cut off' };
-}
-
-function parseLine(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Imports one record. @returns why it could not, if so */
-async function importRecord(
-  provider: MemoryProvider,
-  record: unknown,
-  options: { onConflict: 'skip' | 'replace' | 'fail' },
-  report: ImportReport,
-): Promise<string | undefined> {
-  if (typeof record !== 'object' || record === null) return `expected an object, got ${kindOf(record)}`;
-  const snapshot = toSnapshot(record as Record<string, unknown>);
-  if (typeof snapshot === 'string') return snapshot;
-  if (snapshot.expiresAt && snapshot.expiresAt.getTime() <= Date.now()) {
-    report.skipped++;
-    return undefined;
-  }
-  const result = await provider.restoreConversation(snapshot, options);
-  if (result.ok) {
-    if (result.data.duplicate) report.skipped++;
-    else report.imported++;
-    return undefined;
-  }
-  if (result.error instanceof MemoryConnectionError) throw result.error;
-  if (result.error instanceof MemoryConflictError) return 'the conversation exists';
-  return result.error instanceof MemoryError ? result.error.message : 'an unexpected failure';
-}
-
-/** A record in either spelling; the document's own form has no times and no first sequence. */
-function toSnapshot(record: Record<string, unknown>): ConversationSnapshot | string {
-  const field = (snake: string, camel: string): unknown => record[snake] ?? record[camel] ?? undefined;
-  const now = new Date();
-  const times: Record<string, Date | undefined> = {};
-  for (const [snake, camel] of [
-    ['created_at', 'createdAt'],
-    ['updated_at', 'updatedAt'],
-    ['expires_at', 'expiresAt'],
-  ] as const) {
-    const value = field(snake, camel);
-    if (value === undefined) continue;
-    const date = typeof value === 'string' || value instanceof Date ? new Date(value) : undefined;
-    if (!date || Number.isNaN(date.getTime())) return `${snake}: expected an ISO 8601 time, got ${kindOf(value)}`;
-    times[camel] = date;
-  }
-  const userId = field('user_id', 'userId');
-  const messages = (record['messages'] ?? []) as readonly Message[];
-  const createdAt = times['createdAt'] ?? times['updatedAt'] ?? now;
-  return {
-    conversationId: field('conversation_id', 'conversationId') as string,
-    ...(userId === undefined ? {} : { userId: userId as string }),
-    messages,
-    messageCount: messages.length,
-    metadata: (record['metadata'] ?? {}) as Metadata,
-    createdAt,
-    updatedAt: times['updatedAt'] ?? createdAt,
-    ...(times['expiresAt'] ? { expiresAt: times['expiresAt'] } : {}),
-    version: 0,
-    firstSeq: (field('first_seq', 'firstSeq') ?? 1) as number,
-  };
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { createHash } from 'node:crypto';
 
 /**
  * Serialises a JSON value with sorted keys and no white space. Lone surrogates are written as escapes (the RFC leaves them out).
@@ -18,4 +19,13 @@ export function canonicalJson(value: unknown): string {
     if (item !== undefined) fields.push(`${JSON.stringify(key)}:${canonicalJson(item)}`);
   }
   return `{${fields.join(',')}}`;
+}
+
+/**
+ * SHA-256 (hex) of a JSON value's canonical text.
+ *
+ * @param value - as for {@link canonicalJson}
+ */
+export function digestOf(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex');
 }

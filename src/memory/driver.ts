@@ -329,7 +329,8 @@ export type RemoveOutcome =
  * - `expired`: what is over by `now` and by the driver's own clock;
  * - `idle`: what was last written at or before `until` (inclusive);
  * - `reap`: bodies nothing refers to any more, bars that have ended, and tombstones past {@link TOMBSTONE_MS}; it answers
- *   `removed: 0`.
+ *   `removed: 0`. With `forget` (erasure) tombstones of any age, and nothing is left out because another works on it; a retry
+ *   that needed one of them is then undecidable (`unknown`), never applied twice.
  * Legal holds are passed over, unless `allowHold`.
  */
 export type Purge = { readonly now: number; readonly limit: number } & (
@@ -343,7 +344,7 @@ export type Purge = { readonly now: number; readonly limit: number } & (
     }
   | { readonly kind: 'expired'; readonly owner?: string | undefined }
   | { readonly kind: 'idle'; readonly until: number; readonly owner?: string | undefined; readonly after?: Cursor | undefined }
-  | { readonly kind: 'reap' }
+  | { readonly kind: 'reap'; readonly forget?: boolean | undefined }
 );
 
 /**
@@ -368,6 +369,29 @@ export interface DriverHealth {
   readonly metrics: { readonly activeConnections?: number; readonly memoryUsage?: number; readonly [k: string]: number | undefined };
   /** Settings that put the data at risk, each with what to do. */
   readonly warnings?: readonly string[];
+  /** The server's clock (ms), where it has one of its own. */
+  readonly serverTime?: number;
+  /** Version of what is stored, for people. */
+  readonly schema?: string;
+}
+
+/** One bounded page of a search for stored data that no conversation refers to, and that no reap would find. */
+export interface Inspect {
+  /** Where to continue: the driver's own text, as it was answered; absent = from the beginning. */
+  readonly after?: string | undefined;
+  /** Conversations or pieces to look at, at most. */
+  readonly limit: number;
+  /** Hands what is found to the next reap, or takes it out of the indexes. */
+  readonly fix: boolean;
+}
+
+/** What a page of {@link Inspect} found; no `after` = there is no more. */
+export interface Inspection {
+  /** Conversations, or lives of one, that were looked at. */
+  readonly looked: number;
+  /** Those of them that are not there. */
+  readonly orphans: number;
+  readonly after?: string | undefined;
 }
 
 /** What a failure means. */
@@ -444,8 +468,18 @@ export interface StorageDriver {
   remove(remove: Remove, trip: Trip): Promise<RemoveOutcome>;
   /** One bounded batch of removals; see {@link Purge}. The caller repeats while `more`. */
   purge(purge: Purge, trip: Trip): Promise<PurgeOutcome>;
-  /** Refuses writes that carry this owner hash (`erased`) while their `now` is before the given time; writes already under way included. */
+  /**
+   * Refuses writes that carry this owner hash (`erased`) while their `now` is before the given time; writes already under way
+   * included. An earlier bar that lasts longer stays. The time 0 lifts every bar of this hash.
+   */
   bar(ownerHash: string, until: number, trip: Trip): Promise<void>;
+  /**
+   * Optional, for a store whose files may still hold what was removed (a write-ahead log): afterwards they do not. Called when an
+   * erasure has removed everything. Fails as `retryable` while another process keeps it from doing so.
+   */
+  scrub?(trip: Trip): Promise<void>;
+  /** Optional: one page of {@link Inspect}. Without `fix` it reads only. */
+  inspect?(inspect: Inspect, trip: Trip): Promise<Inspection>;
   /** Never throws. */
   classify(error: unknown): Classified;
 }

@@ -4,8 +4,18 @@
  *
  * @module
  */
+export { applyRetention, type PolicyReport, type RetentionOptions, type RetentionPolicy, type RetentionReport } from './policies.js';
 export { type CleanupOptions, type CleanupReport, cleanupConversations } from './retention.js';
-export { type ConversationExport, exportConversations, exportLines, importConversations, type ImportReport } from './backup.js';
+export {
+  type AuditLogOptions,
+  type AuditVerification,
+  type AuditVerifyOptions,
+  createAuditLog,
+  verifyAuditLog,
+} from './audit.js';
+export { type ConversationExport, exportConversations, exportLines, type ExportOptions } from './backup.js';
+export { copyConversations, type CopyOptions, type CopyReport } from './backup-copy.js';
+export { importConversations, type ImportOptions, type ImportReport } from './backup-import.js';
 export { type CacheOptions, withCache } from './cache.js';
 export { type ConversationFields, createConversation, createConversationId } from './conversation.js';
 export type {
@@ -16,6 +26,8 @@ export type {
   DriverHealth,
   Extent,
   Header,
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,
@@ -40,7 +52,7 @@ export type {
   WriterMark,
 } from './driver.js';
 export { OPERATIONS_KEPT, TOMBSTONE_MS, WRITERS_KEPT } from './driver.js';
-export { type AuditLog, type ErasureReceipt, eraseUser } from './erase.js';
+export { type AuditLog, type EraseOptions, type ErasureHook, type ErasureReceipt, eraseUser } from './erase.js';
 export {
   MemoryAbortError,
   MemoryAccessError,
@@ -66,7 +78,7 @@ export {
 } from './factory.js';
 export { type FallbackOptions, withFallback } from './fallback.js';
 export { type ConversationHandle, openConversation } from './handle.js';
-export { repairMessages, type Verification, verifyConversation, verifyMessages } from './integrity.js';
+export { type Verification, verifyMessages } from './integrity.js';
 export {
   type ConversationState,
   type Decision,
@@ -86,6 +98,7 @@ export { assistant, textOf, toChatMessages, toolResult, user } from './message.j
 export { createProvider } from './provider.js';
 export { createInMemoryProvider } from './providers/in-memory/index.js';
 export { createSqliteProvider } from './providers/sqlite/index.js';
+export { repairMessages, undoRepairs } from './repair.js';
 export { Failure, type Result, Success, unwrap } from './result.js';
 export type { MemoryOperation } from './telemetry.js';
 export type {
@@ -120,6 +133,7 @@ export type {
   ProviderOptions,
   ReadOptions,
   RedisConfig,
+  RestoreOptions,
   Role,
   SqliteConfig,
   ToolCall,
@@ -128,3 +142,4 @@ export type {
   WriteOptions,
   WriteReceipt,
 } from './types.js';
+export { verifyConversation } from './verify.js';

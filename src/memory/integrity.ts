@@ -1,10 +1,9 @@
 /**
- * Integrity: whether a list of messages can be sent to a model, and how to make it so, visibly.
+ * Integrity: whether a list of messages can be sent to a model.
  *
  * @module
  */
-import { MemoryStorageError } from './errors.js';
-import type { Issue, MemoryProviderCore, Message, ToolCall } from './types.js';
+import type { Issue, Message, ToolCall } from './types.js';
 import { isResult, type Pairing, pairCalls } from './window.js';
 
 /** What {@link verifyMessages} and {@link verifyConversation} answer. */
@@ -16,25 +15,6 @@ export interface Verification {
 }
 
 const ROLES: ReadonlySet<unknown> = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function']);
-
-/** The extra key of a message that was put in by a repair; its value is the kind of the issue it repairs. */
-export const REPAIR_KEY = 'jaf_repair';
-
-/**
- * The tool result that stands in for one that was never stored: it says that the outcome is unknown, and carries the extra
- * key `jaf_repair: 'missing-tool-result'`, so that people and code can tell it from a real one.
- *
- * @param call - the call that has no result
- */
-export function interruptedResult(call: ToolCall): Message {
-  return {
-    role: 'tool',
-    content: 'This call was interrupted and its result was never recorded. Its outcome is unknown: it may or may not have taken effect.',
-    tool_call_id: call.id,
-    name: call.function.name,
-    [REPAIR_KEY]: 'missing-tool-result',
-  };
-}
 
 type Loose = Readonly<Record<string, unknown>>;
 
@@ -55,7 +35,7 @@ function isEmptyContent(content: unknown): boolean {
 }
 
 /** Issues that a message has by itself. */
-function ownIssues(message: unknown, index: number): Issue[] {
+export function ownIssues(message: unknown, index: number): Issue[] {
   const damaged = (detail: string): Issue => ({ index, kind: 'damaged', detail });
   if (!isObject(message)) return [damaged('not an object')];
   const { role, content, tool_calls: calls } = message;
@@ -101,18 +81,18 @@ function mayBeEmpty(message: Loose): boolean {
 }
 
 /** How calls and results belong together, also in a list with damaged entries. */
-interface Layout extends Pairing {
+export interface Layout extends Pairing {
   /** For each result, the position of the message its run of results follows; a result must follow its own call. */
   readonly behind: readonly number[];
 }
 
 /** Whether a message has a part in tool calls; of most conversations none has. */
-function hasPart(message: unknown): boolean {
+export function hasPart(message: unknown): boolean {
   return !isObject(message) || message['tool_calls'] !== undefined || message['role'] === 'tool' || message['role'] === 'function';
 }
 
 /** Pairs what can be paired: damaged messages and calls take part as messages nothing belongs to. */
-function layOut(messages: readonly Message[]): Layout {
+export function layOut(messages: readonly Message[]): Layout {
   const safe = messages.map((message: unknown, index): Message => {
     if (!isObject(message)) return { role: 'system', content: null };
     const calls = message['tool_calls'];
@@ -147,7 +127,7 @@ function unusableCall(id: string): ToolCall {
 }
 
 /** Issues of results and calls with respect to each other. */
-function pairIssues({ callOf, open, behind }: Layout): Issue[] {
+export function pairIssues({ callOf, open, behind }: Layout): Issue[] {
   const issues: Issue[] = open.map(({ index, call }) => ({
     index,
     kind: 'missing-tool-result',
@@ -182,67 +162,4 @@ export function verifyMessages(messages: readonly Message[]): Verification {
   const issues = [...messages.flatMap((message, index) => ownIssues(message, index)), ...pairIssues(layOut(messages))];
   issues.sort((a, b) => a.index - b.index);
   return { valid: issues.length === 0, issues };
-}
-
-/**
- * Makes tool calls and results match: a call without a result gets a synthetic one behind the results of its message
- * (see {@link interruptedResult}), an orphan result is dropped, a result that other messages separate from its call is
- * moved behind it. Other kinds of issues are left as they are.
- *
- * @param messages - in order
- * @returns the repaired list (the same array when nothing had to change) and what was done; `index` is the position in the
- * list that was given
- */
-export function repairMessages(messages: readonly Message[]): { messages: readonly Message[]; repairs: readonly Issue[] } {
-  if (!messages.some(hasPart)) return { messages, repairs: [] };
-  const layout = layOut(messages);
-  const found = pairIssues(layout);
-  if (found.length === 0) return { messages, repairs: [] };
-  const resultsOf = new Map<number, Message[]>();
-  messages.forEach((message, index) => {
-    const call = layout.callOf[index];
-    if (call === undefined || call < 0) return;
-    const results = resultsOf.get(call);
-    if (results) results.push(message);
-    else resultsOf.set(call, [message]);
-  });
-  for (const { index, call } of layout.open) {
-    const open = messages[index]?.tool_calls?.[call];
-    if (!open) continue;
-    const synthetic = interruptedResult(open);
-    const results = resultsOf.get(index);
-    if (results) results.push(synthetic);
-    else resultsOf.set(index, [synthetic]);
-  }
-  const repaired = messages.flatMap((message, index) =>
-    layout.callOf[index] === undefined ? [message, ...(resultsOf.get(index) ?? [])] : [],
-  );
-  const repairs = found.map((issue) => ({ ...issue, detail: `${issue.detail}: ${doneAbout(issue, layout)}` }));
-  repairs.sort((a, b) => a.index - b.index);
-  return { messages: repaired, repairs };
-}
-
-function doneAbout(issue: Issue, layout: Layout): string {
-  if (issue.kind === 'missing-tool-result') return 'a result saying that it was interrupted was inserted';
-  return (layout.callOf[issue.index] ?? -1) < 0 ? 'dropped' : 'moved behind its call';
-}
-
-/**
- * Reads a whole conversation and checks its messages.
- *
- * @param provider - where it is
- * @param conversationId - which one
- * @returns see {@link verifyMessages}; for an absent conversation one issue of kind `not-found` at index -1, for one whose
- * stored data cannot be decoded one of kind `damaged` at index -1
- * @throws MemoryError when the conversation cannot be read for another reason
- */
-export async function verifyConversation(provider: MemoryProviderCore, conversationId: string): Promise<Verification> {
-  try {
-    const conversation = await provider.getConversation(conversationId);
-    if (conversation) return verifyMessages(conversation.messages);
-    return { valid: false, issues: [{ index: -1, kind: 'not-found', detail: 'no such conversation (or expired)' }] };
-  } catch (error) {
-    if (!(error instanceof MemoryStorageError && error.code === 'corrupt')) throw error;
-    return { valid: false, issues: [{ index: -1, kind: 'damaged', detail: 'the stored data cannot be decoded' }] };
-  }
 }

@@ -5,17 +5,26 @@
  * @module
  */
 import type { Core } from './core.js';
+import type { MemoryStorageError } from './errors.js';
 import type { ConversationMemory, ConversationSnapshot, MemoryQuery } from './types.js';
+
+/** A whole conversation, or why its stored data cannot be decoded (`corrupt`). */
+export type Reading =
+  | { readonly id: string; readonly snapshot: ConversationSnapshot; readonly error?: never }
+  | { readonly id: string; readonly error: MemoryStorageError; readonly snapshot?: never };
 
 /** What {@link internalsOf} answers. */
 export interface Internals {
   readonly core: Core;
   /** The user of a `forUser` handle. */
   readonly scope: string | undefined;
-  /** Like `iterateConversations`, with the first sequence of each. */
-  snapshots(query: MemoryQuery): AsyncIterable<ConversationSnapshot>;
-  /** Like `iterateConversations`, with the stored bytes of each. */
-  sized(query: MemoryQuery): AsyncIterable<{ readonly conversation: ConversationMemory; readonly bytes: number }>;
+  /** Like `iterateConversations`, each exactly as it is stored, and damaged ones as what is wrong with them. */
+  readings(query: MemoryQuery): AsyncIterable<Reading>;
+  /** Like `iterateConversations`, with the stored bytes of each; in order of creation (default) or of last write. */
+  sized(
+    query: MemoryQuery,
+    by?: 'created' | 'updated',
+  ): AsyncIterable<{ readonly conversation: ConversationMemory; readonly bytes: number }>;
   /** Erases copies that are kept in other stores; `eraseUser` calls it last. Absent: there are none. */
   eraseCopies?(userId: string, erasure: CopyErasure): Promise<void>;
 }

@@ -4,13 +4,13 @@
  * @module
  */
 import { Core } from './core.js';
-import type { Cursor, Purge, StorageDriver, Stored, Window } from './driver.js';
+import type { Cursor, StorageDriver, Stored, Window } from './driver.js';
 import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
-import { INTERNALS, type Internals } from './internals.js';
+import { INTERNALS, type Internals, type Reading } from './internals.js';
 import { resolveWindow } from './local.js';
 import { Packer } from './packing.js';
-import { PURGE_BATCH, purgeUser } from './purging.js';
-import { decodeMessages, toConversation, toSnapshot, windowOf } from './reads.js';
+import { purgeOver, purgeUser } from './purging.js';
+import { decodeMessages, toConversation, toReading, windowOf } from './reads.js';
 import { Failure, type Result, Success } from './result.js';
 import { type CallContext, describeCall } from './retry.js';
 import { checkQuery, checkRange, checkReadOptions } from './queries.js';
@@ -29,6 +29,7 @@ import type {
   MessagePage,
   ProviderOptions,
   ReadOptions,
+  RestoreOptions,
   UserMemoryStats,
   WriteOptions,
   WriteReceipt,
@@ -74,12 +75,17 @@ class Provider implements MemoryProvider {
     return {
       core: this.#core,
       scope: this.#scope,
-      snapshots: (query) => this.#walk('exportConversations', query, (stored, call) => toSnapshot(stored, call)),
-      sized: (query) =>
-        this.#walk('cleanupConversations', query, async (stored, call) => ({
-          conversation: await toConversation(stored, query.messageLimit, call),
-          bytes: stored.header.bytes,
-        })),
+      readings: (query) => this.#walk('exportConversations', query, (stored, call) => toReading(stored, call)),
+      sized: (query, by) =>
+        this.#walk(
+          'retention',
+          query,
+          async (stored, call) => ({
+            conversation: await toConversation(stored, query.messageLimit, call),
+            bytes: stored.header.bytes,
+          }),
+          by,
+        ),
     };
   }
 
@@ -105,7 +111,7 @@ class Provider implements MemoryProvider {
     return this.#write(call, options?.signal, (scope) => prepareWrite('append', conversationId, messages, metadata, options, scope));
   }
 
-  restoreConversation(snapshot: ConversationSnapshot, options: { onConflict: 'skip' | 'replace' | 'fail' }): Promise<Result<WriteReceipt>> {
+  restoreConversation(snapshot: ConversationSnapshot, options: RestoreOptions): Promise<Result<WriteReceipt>> {
     const call = this.#core.call('restoreConversation', snapshot?.conversationId);
     return this.#write(call, undefined, (scope) => prepareRestore(snapshot, options, scope));
   }
@@ -211,30 +217,8 @@ class Provider implements MemoryProvider {
       if (checkOptionNames(options, SIGNAL_NAMES, problems)) checkSignal('options.signal', options.signal, problems);
       problems.throwIfAny(call);
       this.#checkUsable(call, options?.signal);
-      const removed = await this.#purge(call, options?.signal, () => ({
-        kind: 'expired',
-        owner: this.#scope,
-        now: this.#core.now(),
-        limit: PURGE_BATCH,
-      }));
-      if (this.#scope === undefined)
-        await this.#purge(call, options?.signal, () => ({ kind: 'reap', now: this.#core.now(), limit: PURGE_BATCH }));
-      if (removed > 0) this.#core.emit({ type: 'expired', conversations: removed });
-      return removed;
+      return await purgeOver(this.#core, call, this.#scope, { signal: options?.signal });
     });
-  }
-
-  async #purge(call: CallContext, signal: AbortSignal | undefined, next: () => Purge): Promise<number> {
-    let removed = 0;
-    for (;;) {
-      const purge = next();
-      const outcome = await this.#core.trip(call, (trip) => this.#core.driver.purge(purge, trip), {
-        signal,
-        repeatable: purge.kind === 'reap',
-      });
-      removed += outcome.removed;
-      if (!outcome.more) return removed;
-    }
   }
 
   // ------------------------------------------------------------------------------------------------------------- reads
@@ -311,10 +295,11 @@ class Provider implements MemoryProvider {
     return this.#walk('iterateConversations', query, (stored, call) => toConversation(stored, query.messageLimit, call));
   }
 
-  async *#walk<T extends ConversationMemory | { readonly conversation: ConversationMemory }>(
+  async *#walk<T extends Walked>(
     operation: string,
     query: MemoryQuery,
     decode: (stored: Stored, call: CallContext) => T | Promise<T>,
+    by: 'created' | 'updated' = 'created',
   ): AsyncGenerator<T> {
     const core = this.#core;
     const call = core.call(operation);
@@ -326,7 +311,7 @@ class Provider implements MemoryProvider {
       checkQuery(call, query);
       this.#checkUsable(call, query.signal);
       if (query.limit === 0) return;
-      for await (const stored of search(this.#reader, call, query, 'created', query.order === 'newest' ? 'desc' : 'asc')) {
+      for await (const stored of search(this.#reader, call, query, by, query.order === 'newest' ? 'desc' : 'asc')) {
         const item = await decode(stored, call);
         if (note) {
           note.conversations = (note.conversations ?? 0) + 1;
@@ -465,9 +450,13 @@ class Provider implements MemoryProvider {
   }
 }
 
-function messagesIn(item: ConversationMemory | { readonly conversation: ConversationMemory }): number {
+function messagesIn(item: Walked): number {
+  if ('snapshot' in item || 'error' in item) return item.snapshot?.messages.length ?? 0;
   return ('conversation' in item ? item.conversation : item).messages.length;
 }
+
+/** What a walk hands out. */
+type Walked = ConversationMemory | { readonly conversation: ConversationMemory } | Reading;
 
 /** Checks the arguments of a write. */
 type Prepare = (scope: Parameters<typeof prepareRestore>[2]) => PreparedWrite;

@@ -1,5 +1,5 @@
 /**
- * Removing everything a user has, batch by batch: for `clearUserConversations` and for erasure.
+ * Removing batch by batch: everything a user has (`clearUserConversations`, erasure), what is over, and what is left behind.
  *
  * @module
  */
@@ -8,32 +8,76 @@ import type { Cursor, List, Purge } from './driver.js';
 import type { CallContext } from './retry.js';
 
 /** Conversations removed per trip. */
-export const PURGE_BATCH = 500;
+const PURGE_BATCH = 500;
+
+/** How to stop, and whom to tell. */
+export interface PurgeOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many conversations went with each batch. */
+  readonly onBatch?: ((removed: number) => void) | undefined;
+}
+
+/**
+ * Removes what has expired; without `owner` also what deletions left behind.
+ *
+ * @param owner - only this user's conversations
+ * @returns conversations that had expired
+ */
+export async function purgeOver(core: Core, call: CallContext, owner: string | undefined, options: PurgeOptions): Promise<number> {
+  const removed = await purgeRounds(core, call, () => ({ kind: 'expired', owner, now: core.now(), limit: PURGE_BATCH }), options);
+  if (owner === undefined) await reapAll(core, call, options);
+  if (removed > 0) core.emit({ type: 'expired', conversations: removed });
+  return removed;
+}
+
+/**
+ * Removes what deletions, replacements and trims left behind.
+ *
+ * @param options - `forget`: tombstones of any age, too (erasure)
+ */
+export async function reapAll(core: Core, call: CallContext, options: PurgeOptions & { readonly forget?: boolean }): Promise<void> {
+  const { forget } = options;
+  await purgeRounds(core, call, () => ({ kind: 'reap', forget, now: core.now(), limit: PURGE_BATCH }), options);
+}
+
+async function purgeRounds(core: Core, call: CallContext, next: () => Purge, { signal, onBatch }: PurgeOptions): Promise<number> {
+  let removed = 0;
+  for (;;) {
+    const purge = next();
+    const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { signal, repeatable: purge.kind === 'reap' });
+    removed += outcome.removed;
+    onBatch?.(outcome.removed);
+    if (!outcome.more) return removed;
+  }
+}
 
 /**
  * Removes what a user has at the time of the call: everything up to the newest conversation that exists now.
  *
- * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure)
+ * @param options - `allowHold`: legal holds too; `forget`: leave no tombstones and no bodies (erasure); `onBatch`: told how many
+ * went with each batch; what it throws ends the work
  * @throws MemoryConnectionError with outcome `unknown` when an answer was lost: what was removed cannot be counted then; call again
  */
 export async function purgeUser(
   core: Core,
   call: CallContext,
   owner: string,
-  options: { readonly allowHold: boolean; readonly forget: boolean },
+  options: { readonly allowHold: boolean; readonly forget: boolean; readonly onBatch?: (removed: number) => void },
 ): Promise<{ removed: number; messages: number; bytes: number }> {
+  const { allowHold, forget, onBatch } = options;
   const total = { removed: 0, messages: 0, bytes: 0 };
   const last = await newestOf(core, call, owner);
-  if (!last && !options.forget) return total;
+  if (!last && !forget) return total;
   // erasure also takes what has expired and is outside every walk of visible conversations
-  const upTo: Cursor = last && !options.forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
+  const upTo: Cursor = last && !forget ? last : { at: Number.MAX_SAFE_INTEGER, id: '' };
   let after: Cursor | undefined;
   for (;;) {
-    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, ...options };
+    const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, allowHold, forget };
     const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { repeatable: false });
     total.removed += outcome.removed;
     total.messages += outcome.messages;
     total.bytes += outcome.bytes;
+    onBatch?.(outcome.removed);
     if (!outcome.more) return total;
     after = outcome.cursor ?? after;
   }

@@ -6,11 +6,12 @@
 import { DamagedError, decodeMessage, decodeMetadata } from './codec.js';
 import type { Body, Header, Stored, Window } from './driver.js';
 import { MemoryStorageError } from './errors.js';
+import type { Reading } from './internals.js';
 import { resolveWindow } from './local.js';
 import { markWindow, type Origin } from './origin.js';
 import { type CallContext, describeCall } from './retry.js';
 import { unpackSegment } from './segment.js';
-import type { ConversationMemory, ConversationSnapshot, JsonValue, MemoryQuery, Message, Metadata } from './types.js';
+import type { ConversationMemory, JsonValue, MemoryQuery, Message, Metadata } from './types.js';
 import { dropLeadingResults } from './window.js';
 
 /** The window of a `messageLimit`: absent = all, 0 = none. */
@@ -90,15 +91,34 @@ class Decoder {
   }
 
   #missing(): MemoryStorageError {
-    return damaged(this.#call, this.#id, this.#from + this.#messages.length, 'it is missing');
+    return damaged(this.#call, this.#id, this.#from + this.#messages.length, MISSING);
   }
 }
 
+/** What is wrong with stored data, and from which sequence on. */
+export interface Damage {
+  readonly seq: number;
+  /** For people; never content. */
+  readonly reason: string;
+}
+
+/** {@link Damage.reason} of a sequence that has no body. */
+export const MISSING = 'it is missing';
+
+const damages = new WeakMap<Error, Damage>();
+
+/** Which message a failure of {@link decodeMessages} is about. */
+export function damageOf(error: Error): Damage | undefined {
+  return damages.get(error);
+}
+
 function damaged(call: CallContext, id: string, seq: number, reason: string): MemoryStorageError {
-  return new MemoryStorageError(
+  const error = new MemoryStorageError(
     `${describeCall(call)}: message ${seq} of conversation ${JSON.stringify(id)} is damaged: ${reason}. Other messages stay readable with getMessages().`,
     { provider: call.provider, operation: call.operation, code: 'corrupt' },
   );
+  damages.set(error, { seq, reason });
+  return error;
 }
 
 /** The metadata of a header. @throws MemoryStorageError (`corrupt`) */
@@ -157,9 +177,16 @@ function conversationOf(
   return conversation;
 }
 
-/** A whole conversation with its first sequence, for exact restores. @throws MemoryStorageError (`corrupt`) */
-export async function toSnapshot(stored: Stored, call: CallContext): Promise<ConversationSnapshot> {
-  return Object.freeze({ ...(await toConversation(stored, undefined, call)), firstSeq: stored.header.first });
+/** A whole conversation with all that an exact restore needs, or the failure to decode it. */
+export async function toReading(stored: Stored, call: CallContext): Promise<Reading> {
+  const { id, first, trace } = stored.header;
+  try {
+    const conversation = await toConversation(stored, undefined, call);
+    return { id, snapshot: Object.freeze({ ...conversation, firstSeq: first, ...(trace === undefined ? {} : { traceId: trace }) }) };
+  } catch (error) {
+    if (error instanceof MemoryStorageError && error.code === 'corrupt') return { id, error };
+    throw error;
+  }
 }
 
 /** Whether a header matches what a driver need not look at: trace and metadata (and what a read by id skips). */

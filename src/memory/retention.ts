@@ -60,7 +60,7 @@ export async function cleanupConversations(provider: MemoryProvider, options: Cl
       await archive(conversation);
       report.archived++;
     }
-    if (!(await deleteUnchanged(provider, conversation))) continue;
+    if ((await deleteUnchanged(provider, conversation)) !== 'deleted') continue;
     report.deleted++;
     report.bytes += bytes;
   }
@@ -77,29 +77,50 @@ function untilOf({ until, olderThan }: CleanupOptions): Date {
   return until && byAge ? (until < byAge ? until : byAge) : ((until ?? byAge) as Date);
 }
 
-/** The old conversations with their size: as stored where the provider is ours, else as it would be stored. */
-async function* candidates(
-  provider: MemoryProvider,
-  query: MemoryQuery,
-): AsyncGenerator<{ conversation: ConversationMemory; bytes: number }> {
+/** A conversation and what it takes: as stored where the provider is ours, else as it would be stored. */
+export interface Sized {
+  readonly conversation: ConversationMemory;
+  readonly bytes: number;
+}
+
+/**
+ * Walks conversations in order of creation, each with its size.
+ *
+ * @param provider - any; of one that is not ours whole conversations are read
+ * @param query - which
+ */
+export async function* candidates(provider: MemoryProvider, query: MemoryQuery): AsyncGenerator<Sized> {
   const internals = internalsOf(provider);
   if (internals) {
     yield* internals.sized(query);
     return;
   }
   for await (const conversation of provider.iterateConversations({ ...query, messageLimit: undefined })) {
-    let bytes = Buffer.byteLength(encodeMetadata(conversation.metadata));
-    for (const message of conversation.messages) bytes += encodeMessage(message).bytes;
-    yield { conversation, bytes };
+    yield { conversation, bytes: sizeOf(conversation) };
   }
 }
 
-/** @returns false when it is gone, was written meanwhile, or came under legal hold */
-async function deleteUnchanged(provider: MemoryProvider, conversation: ConversationMemory): Promise<boolean> {
+/** Bytes a whole conversation takes when it is stored. */
+function sizeOf({ metadata, messages }: ConversationMemory): number {
+  let bytes = Buffer.byteLength(encodeMetadata(metadata));
+  for (const message of messages) bytes += encodeMessage(message).bytes;
+  return bytes;
+}
+
+/**
+ * Deletes a conversation if it still is what was read.
+ *
+ * @returns `changed`: it was written meanwhile, or is gone; `held`: it came under legal hold
+ */
+export async function deleteUnchanged(
+  provider: MemoryProvider,
+  { conversationId, version }: { readonly conversationId: string; readonly version: number },
+): Promise<'deleted' | 'changed' | 'held'> {
   try {
-    return await provider.deleteConversation(conversation.conversationId, { expectedVersion: conversation.version });
+    return (await provider.deleteConversation(conversationId, { expectedVersion: version })) ? 'deleted' : 'changed';
   } catch (error) {
-    if (error instanceof MemoryConflictError || (error instanceof MemoryAccessError && error.code === 'legal_hold')) return false;
+    if (error instanceof MemoryConflictError) return 'changed';
+    if (error instanceof MemoryAccessError && error.code === 'legal_hold') return 'held';
     throw error;
   }
 }

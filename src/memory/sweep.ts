@@ -1,5 +1,5 @@
 /**
- * The background sweep of a provider that keeps conversations on disk or on a server.
+ * The background sweep of a provider.
  *
  * @module
  */
@@ -19,9 +19,26 @@ export const SWEEP_SECONDS = 60;
  * @param every - seconds between sweeps
  */
 export function startSweeping(provider: MemoryProvider, every: number): void {
+  sweeper(provider, every, () => true)();
+}
+
+/**
+ * As {@link startSweeping}, but only while there is something to wait for.
+ *
+ * @param provider - one made by `createProvider`
+ * @param every - seconds between sweeps
+ * @param needed - asked after each sweep; false ends the timer
+ * @returns starts the timer, unless it is running
+ */
+export function sweeper(provider: MemoryProvider, every: number, needed: () => boolean): () => void {
   const core = internalsOf(provider)?.core;
-  if (!core) throw new TypeError('startSweeping: expected a provider made by createProvider');
+  if (!core) throw new TypeError('sweeper: expected a provider made by createProvider');
+  let timer: NodeJS.Timeout | undefined;
   let running = false;
+  const stop = (): void => {
+    clearInterval(timer);
+    timer = undefined;
+  };
   const sweep = async (): Promise<void> => {
     if (running) return;
     running = true;
@@ -34,9 +51,13 @@ export function startSweeping(provider: MemoryProvider, every: number): void {
       if (!core.closed) core.emit({ type: 'sweep_failed', code: error instanceof MemoryError ? error.code : 'internal' });
     } finally {
       running = false;
+      if (!needed()) stop();
     }
   };
-  const timer = setInterval(() => void sweep(), every * 1000);
-  timer.unref();
-  core.onClose(() => clearInterval(timer));
+  core.onClose(stop);
+  return () => {
+    if (timer || core.closed) return;
+    timer = setInterval(() => void sweep(), every * 1000);
+    timer.unref();
+  };
 }

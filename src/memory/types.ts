@@ -149,6 +149,16 @@ export interface ConversationMemory {
 export interface ConversationSnapshot extends ConversationMemory {
   /** From 1; greater when older messages were trimmed or replaced. Without messages: what the next one will get. */
   readonly firstSeq: number;
+  /** As the last write that named one says, which may not be the one in the metadata. Absent: that of the metadata, if any. */
+  readonly traceId?: string;
+}
+
+/** Options of `restoreConversation`. */
+export interface RestoreOptions {
+  /** Of a conversation that exists: leave it, replace it, or answer a `MemoryConflictError`. */
+  onConflict: 'skip' | 'replace' | 'fail';
+  /** Replace only this version; 0 = must not exist. */
+  expectedVersion?: number | undefined;
 }
 
 /** Which conversations to find. Every field narrows; an absent field does not. */
@@ -330,7 +340,7 @@ export interface MemoryProvider extends MemoryProviderCore, AsyncDisposable {
     options?: AppendOptions,
   ): Promise<Result<WriteReceipt>>;
   /** Writes a snapshot exactly: times, owner, expiry and sequence numbers. Used by every import. */
-  restoreConversation(snapshot: ConversationSnapshot, options: { onConflict: 'skip' | 'replace' | 'fail' }): Promise<Result<WriteReceipt>>;
+  restoreConversation(snapshot: ConversationSnapshot, options: RestoreOptions): Promise<Result<WriteReceipt>>;
   /** The conversation, whole and raw, or with `messageLimit` the newest messages without orphan tool results in front. */
   getConversation(conversationId: string, options?: ReadOptions): Promise<ConversationMemory | undefined>;
   /** The newest messages (default 50), never beginning with an orphan tool result; `[]` when there is no conversation. */

@@ -9,7 +9,7 @@ import { encodeMessage, encodeMetadata, weightOf } from './codec.js';
 import type { Body, RemoveOutcome, WriteOutcome, WriterMark } from './driver.js';
 import { MemoryAccessError, MemoryConflictError, type MemoryError, MemoryNotFoundError, MemoryStorageError } from './errors.js';
 import { type CallContext, describeCall } from './retry.js';
-import type { AppendOptions, ConversationSnapshot, Message, MessageInput, ProviderOptions, WriteReceipt } from './types.js';
+import type { AppendOptions, ConversationSnapshot, Message, MessageInput, ProviderOptions, RestoreOptions, WriteReceipt } from './types.js';
 import { kindOf, Problems } from './problems.js';
 import { checkDate, checkId, checkInteger, checkMessages, checkMetadata, checkOptionNames, checkSignal, checkTtl } from './validate.js';
 
@@ -43,7 +43,7 @@ const WRITE_OPTIONS = [
 ] as const;
 const STORE_NAMES: ReadonlySet<string> = new Set(WRITE_OPTIONS);
 const APPEND_NAMES: ReadonlySet<string> = new Set([...WRITE_OPTIONS, 'createIfMissing']);
-const RESTORE_NAMES: ReadonlySet<string> = new Set(['onConflict']);
+const RESTORE_NAMES: ReadonlySet<string> = new Set(['onConflict', 'expectedVersion']);
 
 /**
  * Checks the arguments of `storeMessages` and `appendMessages` and copies them: nothing the caller changes later reaches
@@ -101,11 +101,7 @@ export function prepareWrite(
  *
  * @throws MemoryValidationError; MemoryAccessError when a handle restores another's conversation
  */
-export function prepareRestore(
-  snapshot: ConversationSnapshot,
-  options: { onConflict: 'skip' | 'replace' | 'fail' },
-  scope: WriteScope,
-): PreparedWrite {
+export function prepareRestore(snapshot: ConversationSnapshot, options: RestoreOptions, scope: WriteScope): PreparedWrite {
   const problems = new Problems();
   if (typeof snapshot !== 'object' || snapshot === null) {
     problems.add('snapshot', `expected an object, got ${kindOf(snapshot)}`);
@@ -113,6 +109,7 @@ export function prepareRestore(
   }
   checkId('conversationId', snapshot.conversationId, problems);
   if (snapshot.userId !== undefined) checkId('userId', snapshot.userId, problems);
+  if (snapshot.traceId !== undefined) checkId('traceId', snapshot.traceId, problems);
   const copies = checkMessages(snapshot.messages, problems);
   const given = Array.isArray(snapshot.messages) ? snapshot.messages.length : 0;
   if (snapshot.messageCount !== undefined && snapshot.messageCount !== given) {
@@ -125,8 +122,11 @@ export function prepareRestore(
   checkDate('updatedAt', snapshot.updatedAt, problems);
   if (snapshot.expiresAt !== undefined) checkDate('expiresAt', snapshot.expiresAt, problems);
   checkInteger('firstSeq', snapshot.firstSeq, 1, problems, Number.MAX_SAFE_INTEGER - given);
-  if (checkOptionNames(options, RESTORE_NAMES, problems) && !['skip', 'replace', 'fail'].includes(options.onConflict)) {
-    problems.add('options.onConflict', `expected skip, replace or fail, got ${kindOf(options.onConflict)}`);
+  if (checkOptionNames(options, RESTORE_NAMES, problems)) {
+    const { onConflict, expectedVersion } = options as Partial<RestoreOptions>;
+    if (onConflict === undefined || !['skip', 'replace', 'fail'].includes(onConflict))
+      problems.add('options.onConflict', `expected skip, replace or fail, got ${kindOf(onConflict)}`);
+    if (expectedVersion !== undefined) checkInteger('options.expectedVersion', expectedVersion, 0, problems);
   } else if (options === undefined) problems.add('options.onConflict', 'expected skip, replace or fail, got nothing');
   const bodies = copies.map(encodeMessage);
   const bytes = sizeOf(copies, bodies, problems);
@@ -144,8 +144,9 @@ export function prepareRestore(
     retry: false,
     scoped: scope.scope !== undefined,
     owner: scopedOwner(owner, scope),
-    trace: reserved.trace,
+    trace: snapshot.traceId ?? reserved.trace,
     create: true,
+    expectedVersion: options.expectedVersion,
     bodies,
     metadata: encodeMetadata(metadata),
     hold: reserved.hold ?? false,

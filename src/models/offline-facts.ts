@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { REPAIR_KEY } from '../memory/integrity.js';
+import { isInterruptedResult } from '../memory/repair.js';
 import { textOf } from '../memory/message.js';
 import type { Message } from '../memory/types.js';
 import { fits, isQuestion, plainWords, sentences, topicWords } from './offline-words.js';
@@ -41,7 +41,7 @@ export function factsIn(messages: readonly Message[]): Fact[] {
     const text = textOf(message);
     if (message.role === 'user') return textFacts(text, '', { from: 'user' });
     if (message.role === 'assistant') return textFacts(text, '', { from: 'assistant' }).filter((f) => f.label !== '');
-    if (message.role !== 'tool' || message[REPAIR_KEY] !== undefined) return [];
+    if (message.role !== 'tool' || isInterruptedResult(message)) return [];
     const tool = message.name ?? 'the tool';
     return resultFacts(text, { from: 'tool', tool });
   });

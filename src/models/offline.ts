@@ -6,7 +6,7 @@
  */
 import type { ModelProvider, ModelRequest } from '../engine/agent.js';
 import { RunAbortError } from '../engine/errors.js';
-import { REPAIR_KEY } from '../memory/integrity.js';
+import { isInterruptedResult } from '../memory/repair.js';
 import { assistant, textOf } from '../memory/message.js';
 import type { Message } from '../memory/types.js';
 import { isResult } from '../memory/window.js';
@@ -123,8 +123,7 @@ function reportResults(messages: readonly Message[]): string {
 
 function reportResult(message: Message): string {
   const name = message.name ?? 'The tool';
-  if (message[REPAIR_KEY] !== undefined)
-    return `${name} was interrupted; I do not know whether it took effect. Ask me again to try once more.`;
+  if (isInterruptedResult(message)) return `${name} was interrupted; I do not know whether it took effect. Ask me again to try once more.`;
   const problem = problemOf(textOf(message));
   if (problem !== undefined) return `${name} failed: ${problem}`;
   const facts = factsIn([message]);

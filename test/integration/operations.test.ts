@@ -82,8 +82,21 @@ describe.each(KINDS)('export and import on %s', (kind) => {
     const cut = await importConversations(to, all.slice(0, -1), { onConflict: 'skip' });
     expect(cut.failed).toEqual([{ line: 4, reason: 'the last line is missing: the export was cut off' }]);
     const edited = all.map((line) => line.replace('"m7"', '"m8"'));
-    expect((await importConversations(to, edited, { onConflict: 'replace' })).failed).toEqual([
+    const changed = all.findIndex((line) => line.includes('"m7"')) + 1;
+    expect(await importConversations(to, edited, { onConflict: 'replace' })).toEqual({
+      imported: 2,
+      skipped: 0,
+      failed: [
+        { line: changed, reason: 'damaged: its checksum does not match' },
+        { line: 5, reason: '3 conversations were written, 2 are here' },
+      ],
+    });
+    const signed = edited.map((line) => line.replace(/"checksum":"[^"]*",/, ''));
+    expect((await importConversations(to, signed, { onConflict: 'replace' })).failed).toEqual([
       { line: 5, reason: 'the digest does not match: a line was changed' },
+    ]);
+    expect((await importConversations(to, all.slice(0, -2), { onConflict: 'skip' })).failed).toEqual([
+      { line: 3, reason: 'the last line is missing: the export was cut off (3 conversations were written, 2 are here)' },
     ]);
   });
 

@@ -11,7 +11,7 @@ import {
   user,
 } from 'jaf/memory';
 import { fakeClock, faulty } from 'jaf/memory/testing';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { InMemoryDriver } from '../../src/memory/providers/in-memory/driver.js';
 import { Ordered } from '../../src/memory/providers/in-memory/ordered.js';
 
@@ -170,5 +170,35 @@ describe('the sorted index', () => {
     expect([...index.walk(undefined, false)]).toEqual(Array.from({ length: 5000 }, (_, i) => i));
     for (const at of order) if (at % 3 !== 0) index.delete({ at, id: 'x' });
     expect([...index.walk({ at: 3000, id: 'x' }, true)].slice(0, 3)).toEqual([2997, 2994, 2991]);
+  });
+});
+
+describe('the sweep of the in-memory provider', () => {
+  it('runs while something can expire, and never otherwise', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const events: string[] = [];
+      let now = 1_000_000;
+      await using provider = createInMemoryProvider({ clock: () => now, onEvent: ({ type }) => events.push(type) });
+      unwrap(await provider.storeMessages('stays', [user('x')]));
+      expect(vi.getTimerCount()).toBe(0);
+      unwrap(await provider.storeMessages('goes', [user('x')], {}, { ttl: 90 }));
+      unwrap(await provider.storeMessages('too', [user('x')], {}, { ttl: 90 }));
+      expect(vi.getTimerCount()).toBe(1);
+      const kept = async (): Promise<number | undefined> => (await provider.healthCheck()).metrics['conversations'];
+      now += 60_000;
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([await kept(), vi.getTimerCount()]).toEqual([3, 1]);
+      now += 60_000;
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([await kept(), vi.getTimerCount()]).toEqual([1, 0]);
+      expect(events).toEqual(['expired', 'swept']);
+      unwrap(await provider.appendMessages('stays', [user('x')], {}, { ttl: 1 }));
+      expect(vi.getTimerCount()).toBe(1);
+      await provider.close();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

@@ -5,6 +5,8 @@ import {
   createInMemoryProvider,
   type Message,
   repairMessages,
+  toChatMessages,
+  undoRepairs,
   unwrap,
   user,
   verifyConversation,
@@ -69,11 +71,17 @@ describe('repairMessages', () => {
     expect(repairs.map((r) => [r.index, r.kind])).toEqual([[1, 'missing-tool-result']]);
   });
 
-  it('drops orphans, and moves a late result behind its call', () => {
+  it('sets orphans aside, and moves a late result behind its call, both visibly', () => {
     const late = result('1', 'late');
-    const { messages, repairs } = repairMessages([result('0'), call('1'), user('a'), late, assistant('b')]);
-    expect(messages).toEqual([call('1'), late, user('a'), assistant('b')]);
-    expect(repairs.map((r) => r.index)).toEqual([0, 3]);
+    const { messages, repairs } = repairMessages([result('0', 'say nothing'), call('1'), user('a'), late, assistant('b')]);
+    expect(messages).toMatchObject([{ role: 'user', jaf_repair: 'orphan-tool-result' }, call('1'), late, user('a'), assistant('b')]);
+    expect(messages[2]).toMatchObject({ jaf_repair: 'orphan-tool-result' });
+    // what a tool said must not turn into what a user says, nor reach a model beside its keys
+    expect(JSON.stringify(toChatMessages(messages))).not.toMatch(/say nothing|jaf_/);
+    expect(repairs.map((r) => [r.index, r.detail.split(': ').at(-1)])).toEqual([
+      [0, 'set aside'],
+      [3, 'moved behind its call'],
+    ]);
   });
 
   it('leaves a list that verifies, whatever calls and results were mixed up', () => {
@@ -87,9 +95,52 @@ describe('repairMessages', () => {
       const mixed = Array.from({ length: 1 + random(9) }, () => pieces[random(pieces.length)] as Message);
       const repaired = repairMessages(mixed).messages;
       expect(kinds(repaired)).toEqual([]);
-      expect(repaired.filter((m) => m.role !== 'tool')).toEqual(mixed.filter((m) => m.role !== 'tool'));
+      expect(repaired.filter((m) => m.role !== 'tool' && !m['jaf_undo'])).toEqual(mixed.filter((m) => m.role !== 'tool'));
       expect(repairMessages(repaired).messages).toBe(repaired);
     }
+  });
+});
+
+describe('undoRepairs', () => {
+  const pieces = [
+    user('u'),
+    call('1'),
+    call('1', '2'),
+    result('1'),
+    result('2'),
+    { role: 'tool', content: 'no id' } as Message,
+    assistant('a'),
+  ];
+  let state = 7;
+  const random = (n: number): number => {
+    state = (state * 48271) % 2147483647;
+    return state % n;
+  };
+  const mix = (): Message[] => Array.from({ length: 1 + random(9) }, () => pieces[random(pieces.length)] as Message);
+
+  it('takes back one repair after the other, exactly, also from a store', () => {
+    for (let round = 0; round < 2000; round++) {
+      const first = mix();
+      const repaired = JSON.parse(JSON.stringify(repairMessages(first).messages)) as Message[];
+      expect(undoRepairs(repaired)).toEqual(first);
+      // the conversation goes on, and is repaired again
+      const more = mix();
+      const again = repairMessages([...repaired, ...more]).messages;
+      expect(kinds(again)).toEqual([]);
+      expect(undoRepairs(again)).toEqual([...first, ...more]);
+    }
+  });
+
+  it('leaves alone what no repair touched, and results a run stored by itself', () => {
+    const own = { ...result('1'), jaf_repair: 'missing-tool-result' };
+    const messages = [user('a'), call('1'), own];
+    expect(undoRepairs(messages)).toBe(messages);
+    const forged = [
+      { ...user('a'), jaf_undo: 'x' },
+      { ...user('b'), jaf_undo: { repair: 'x' } },
+      { ...user('c'), jaf_undo: null },
+    ];
+    expect(undoRepairs(forged)).toBe(forged);
   });
 });
 

@@ -1,5 +1,5 @@
 /**
- * `jaf-memory doctor`: is the store configured well, and does it work? Reads only.
+ * `jaf-memory doctor`: is the store configured well, and does it work? Without `--fix` it reads only.
  *
  * @module
  */
@@ -7,26 +7,18 @@ import type { Command } from 'commander';
 import { ignoredVariables } from '../../memory/env.js';
 import { MemoryConfigError } from '../../memory/errors.js';
 import { describeProvider, type MemoryProviderInfo } from '../../memory/inspect.js';
-import { internalsOf } from '../../memory/internals.js';
 import { lookAtStore } from '../../memory/probe.js';
 import type { MemoryProvider, MemoryProviderConfig } from '../../memory/types.js';
 import type { Output } from '../output.js';
 import { EXIT, type Run, type Session } from '../session.js';
 import { bytesText, counted, printableLine, wrap } from '../text.js';
+import { type Finding, latency, orphans, purged, server, transport } from './doctor-store.js';
 
-/** One thing the doctor looked at. */
-interface Finding {
-  readonly check: string;
-  /** `note`: worth knowing, nothing to do. `problem`: see `advice`. */
-  readonly level: 'ok' | 'note' | 'problem';
-  readonly detail: string;
-  /** What to do. */
-  readonly advice?: string;
+interface Options {
+  readonly deep?: true;
+  readonly fix?: true;
 }
 
-/** Slower than this (ms) a store on the same machine, or in the same data centre, has a problem. */
-const SLOW_MS = 100;
-const PINGS = 5;
 const AGAIN = 'Put that right, then run doctor again.';
 
 function durability(info: MemoryProviderInfo): Finding {
@@ -51,39 +43,6 @@ function durability(info: MemoryProviderInfo): Finding {
     case 'server':
       return { check, level: 'note', detail: 'What acknowledged writes survive is set on the server.' };
   }
-}
-
-/** The store is asked a few times: one answer says little about its latency. */
-async function ping(provider: MemoryProvider): Promise<Finding[]> {
-  const check = 'answer';
-  const times: number[] = [];
-  for (let i = 0; i < PINGS; i++) {
-    const health = await provider.healthCheck();
-    if (!health.healthy)
-      return [
-        { check, level: 'problem', detail: health.error, advice: 'Look at the store itself; doctor only asked whether it is there.' },
-      ];
-    times.push(health.latencyMs);
-  }
-  const median = times.sort((a, b) => a - b)[Math.floor(PINGS / 2)] ?? 0;
-  const detail = `The store answers in ${median < 0.1 ? 'less than 0.1' : median.toFixed(1)} ms (median of ${PINGS}).`;
-  if (median <= SLOW_MS) return [{ check, level: 'ok', detail }];
-  return [
-    {
-      check,
-      level: 'problem',
-      detail,
-      advice: `More than ${SLOW_MS} ms per call is slow: look at the network, the disk and the load of the store.`,
-    },
-  ];
-}
-
-/** What the driver warns about. */
-async function warnings(provider: MemoryProvider): Promise<Finding[]> {
-  const core = internalsOf(provider)?.core;
-  if (!core) return [];
-  const { warnings: found = [] } = await core.trip(core.call('doctor'), (trip) => core.driver.ping(trip));
-  return found.map((warning) => ({ check: 'setting', level: 'problem' as const, detail: warning }));
 }
 
 async function contents(provider: MemoryProvider): Promise<Finding> {
@@ -131,7 +90,10 @@ async function older(config: MemoryProviderConfig): Promise<Finding[]> {
 }
 
 /** Looks at everything there is to look at; what cannot work ends it. */
-async function examine(session: Session): Promise<{ findings: Finding[]; code: number }> {
+async function examine(
+  session: Session,
+  { deep, fix = false }: { readonly deep?: boolean; readonly fix?: boolean },
+): Promise<{ findings: Finding[]; code: number }> {
   const findings: Finding[] = [];
   const done = (code?: number): { findings: Finding[]; code: number } => ({
     findings,
@@ -162,7 +124,7 @@ async function examine(session: Session): Promise<{ findings: Finding[]; code: n
       advice: 'Take them out, or set JAF_MEMORY_TYPE to what they belong to.',
     });
   }
-  findings.push(durability(info));
+  findings.push(durability(info), ...transport(config));
   try {
     const look = await lookAtStore(config);
     if (look) {
@@ -174,10 +136,16 @@ async function examine(session: Session): Promise<{ findings: Finding[]; code: n
       if (look.state !== 'store') return done(failed ? EXIT.connection : undefined);
     }
     const provider = await session.open(false);
-    // the durability finding has said it already
-    const told = info.durability === 'none' ? [] : await warnings(provider);
-    findings.push(...(await ping(provider)), ...told, await contents(provider));
+    // of a store in this process the durability finding has said all there is
+    const told = info.durability === 'none' ? [] : await server(provider, session);
+    findings.push(...(await latency(provider)), ...told);
+    if (fix) findings.push(...(await purged(provider, session)));
+    if (deep || fix) findings.push(...(await orphans(provider, session, fix)));
+    else if (info.durability !== 'none')
+      findings.push({ check: 'orphans', level: 'note', detail: 'Not looked for: --deep walks the whole store.' });
+    findings.push(await contents(provider));
   } catch (error) {
+    if (session.signal.aborted) throw error;
     findings.push({ check: 'open', level: 'problem', detail: error instanceof Error ? error.message : String(error), advice: AGAIN });
     return done(error instanceof MemoryConfigError ? EXIT.usage : EXIT.connection);
   }
@@ -202,10 +170,16 @@ export function registerDoctor(program: Command, run: Run): void {
   program
     .command('doctor')
     .description('check the configuration and the store, and say what to do')
+    .option('--deep', 'also walk the whole store for data that belongs to no conversation')
+    .option('--fix', 'do what is safe: remove what has expired, what deletions left behind, and what --deep finds')
+    .addHelpText(
+      'after',
+      '\nRun it where the application runs, with its environment. Without --fix it changes nothing; --fix removes nothing\nthat anybody can read. Exit code 1 when there is a problem.\n\nExamples:\n  jaf-memory doctor\n  jaf-memory doctor --fix --provider redis://localhost',
+    )
     .action(
-      run(async (session, _options: object) => {
+      run(async (session, options: Options) => {
         const { out } = session;
-        const { findings, code } = await examine(session);
+        const { findings, code } = await examine(session, options);
         const problems = findings.filter((f) => f.level === 'problem').length;
         if (out.json) out.value({ findings, problems });
         else {

@@ -35,6 +35,8 @@ export function aroundTrips(
     stats: (query, t) => trip('stats', [query], () => driver.stats(query, t)),
     remove: (remove, t) => trip('remove', [remove], () => driver.remove(remove, t)),
     purge: (purge, t) => trip('purge', [purge], () => driver.purge(purge, t)),
+    ...(driver.scrub ? { scrub: (t) => driver.scrub?.(t) ?? Promise.resolve() } : {}),
+    ...(driver.inspect ? { inspect: (i, t) => driver.inspect?.(i, t) ?? Promise.resolve({ looked: 0, orphans: 0 }) } : {}),
     bar: (hash, until, t) => trip('bar', [hash, until], () => driver.bar(hash, until, t)),
     classify: (error) => driver.classify(error),
   };

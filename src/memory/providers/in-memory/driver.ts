@@ -70,6 +70,11 @@ export class InMemoryDriver implements StorageDriver {
     this.#clock = clock;
   }
 
+  /** Whether a sweep may have something to do, now or later. */
+  get mayExpire(): boolean {
+    return this.#expiring.size > 0;
+  }
+
   async open(): Promise<StoreInfo> {
     return { key: this.#key };
   }
@@ -277,7 +282,7 @@ export class InMemoryDriver implements StorageDriver {
   async purge(purge: Purge): Promise<PurgeOutcome> {
     switch (purge.kind) {
       case 'reap':
-        return this.#reap(purge.now);
+        return this.#reap(purge.now, purge.forget === true);
       case 'expired': {
         const over = Math.min(purge.now, this.#clock());
         const matches = (c: StoredConversation): boolean =>
@@ -343,9 +348,10 @@ export class InMemoryDriver implements StorageDriver {
     return { ...total, more, cursor };
   }
 
-  #reap(now: number): PurgeOutcome {
+  #reap(now: number, forget: boolean): PurgeOutcome {
     for (const [id, { removedAt = 0 }] of this.#tombstones) {
-      if (removedAt + TOMBSTONE_MS > Math.min(now, this.#clock())) break;
+      if (!forget && removedAt + TOMBSTONE_MS > Math.min(now, this.#clock())) break;
+      if (forget) this.#forgottenUpTo = Math.max(this.#forgottenUpTo, removedAt, now);
       this.#tombstones.delete(id);
     }
     for (const [hash, until] of this.#bars) if (until <= now) this.#bars.delete(hash);
@@ -353,7 +359,8 @@ export class InMemoryDriver implements StorageDriver {
   }
 
   async bar(ownerHash: string, until: number): Promise<void> {
-    this.#bars.set(ownerHash, Math.max(until, this.#bars.get(ownerHash) ?? 0));
+    if (until === 0) this.#bars.delete(ownerHash);
+    else this.#bars.set(ownerHash, Math.max(until, this.#bars.get(ownerHash) ?? 0));
   }
 
   classify(error: unknown): Classified {

@@ -394,8 +394,9 @@ export class DocumentLayout implements Layout {
   async purge(purge: Purge, trip: Trip): Promise<PurgeOutcome> {
     const limit = Math.min(purge.limit, PURGE);
     if (purge.kind === 'reap') {
-      const values = [purge.now, limit, purge.now - TOMBSTONE_MS];
-      const [row] = await this.#run('documentReap', { grace: String(TOMBSTONE_MS) }, values, trip);
+      const forget = purge.forget === true;
+      const values = [purge.now, limit, forget ? Number.MAX_SAFE_INTEGER : purge.now - TOMBSTONE_MS];
+      const [row] = await this.#run('documentReap', { grace: String(TOMBSTONE_MS), forget }, values, trip);
       return { removed: 0, messages: 0, bytes: 0, more: row?.['more'] === true };
     }
     return this.#transaction(async (send) => {

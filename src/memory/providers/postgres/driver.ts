@@ -8,6 +8,8 @@ import type {
   Classified,
   DriverCapabilities,
   DriverHealth,
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,
@@ -35,7 +37,7 @@ import { openDocuments } from './document-open.js';
 import { classify } from './failures.js';
 import { targetOf } from './hosts.js';
 import type { Layout } from './layout.js';
-import { checkSchema, isInTransaction, migrate } from './migrate.js';
+import { checkSchema, isInTransaction, migrate, SCHEMA_VERSION } from './migrate.js';
 import { type StoreNames, storeNames, tableOf, tablesOf } from './names.js';
 import { textOf } from './records.js';
 import { ownPool } from './pool.js';
@@ -172,7 +174,7 @@ class PostgresDriver implements StorageDriver {
 
   async ping(trip: Trip): Promise<DriverHealth> {
     if (!this.#open) throw new Error('the driver is not open');
-    const { connections } = this.#open;
+    const { connections, layout } = this.#open;
     const [row] = await connections.run(new Statements(this.#names).get('ping'), [tablesOf(this.#names)], trip);
     const warnings = [
       ...(row?.['fsync'] === 'off' ? ['fsync is off: a crash of the server’s machine may destroy the database; turn it on'] : []),
@@ -182,6 +184,8 @@ class PostgresDriver implements StorageDriver {
     return {
       message: `PostgreSQL ${textOf(row?.['version'])}, table ${tableOf(this.#names)}`,
       metrics: { ...connections.metrics(), memoryUsage: Number(row?.['size']) },
+      serverTime: Number(row?.['now']),
+      schema: layout instanceof RowsLayout ? `layout rows, schema ${SCHEMA_VERSION}, the newest this version knows` : 'layout document',
       ...(warnings.length > 0 ? { warnings } : {}),
     };
   }
@@ -214,6 +218,11 @@ class PostgresDriver implements StorageDriver {
 
   async purge(purge: Purge, trip: Trip): Promise<PurgeOutcome> {
     return this.#layout.purge(purge, trip);
+  }
+
+  /** A row of the layout `document` holds everything of its conversation. */
+  async inspect(inspect: Inspect, trip: Trip): Promise<Inspection> {
+    return (await this.#layout.inspect?.(inspect, trip)) ?? { looked: 0, orphans: 0 };
   }
 
   async bar(ownerHash: string, until: number, trip: Trip): Promise<void> {

@@ -4,6 +4,8 @@
  * @module
  */
 import type {
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,
@@ -49,6 +51,8 @@ const FOLD = 5000;
 /** Messages and segments (up to 1 MB each) one purge deletes: below 100 ms. */
 const REAP_MESSAGES = 5000;
 const REAP_SEGMENTS = 100;
+/** Tables whose rows belong to a conversation. */
+const INSPECTED = ['messages', 'segments', 'operations'] as const;
 
 /** The layout `rows` of one store. */
 export class RowsLayout implements Layout {
@@ -237,8 +241,25 @@ export class RowsLayout implements Layout {
         return outcome.more && !outcome.cursor && purge.after ? { ...outcome, cursor: purge.after } : outcome;
       }
       case 'reap':
-        return this.#purge('reap', {}, [now, limit, REAP_MESSAGES, REAP_SEGMENTS, now - TOMBSTONE_MS], trip);
+        return this.#purge(
+          'reap',
+          { forget: purge.forget === true },
+          [now, limit, REAP_MESSAGES, REAP_SEGMENTS, purge.forget ? Number.MAX_SAFE_INTEGER : now - TOMBSTONE_MS],
+          trip,
+        );
     }
+  }
+
+  /** `after`: number of the table, epoch and conversation. */
+  async inspect({ after = '0 0 ', limit, fix }: Inspect, trip: Trip): Promise<Inspection> {
+    const [, table = '0', epoch = '0', id = ''] = /^(\d+) (\d+) ([^]*)$/.exec(after) ?? [];
+    const next = Number(table) + 1 < INSPECTED.length ? `${Number(table) + 1} 0 ` : undefined;
+    const variant = { table: `{${INSPECTED[Number(table)] ?? 'messages'}}`, fix };
+    const [row] = await this.#run('inspect', variant, [id, epoch, limit], trip);
+    if (!row) return { looked: 0, orphans: 0, after: next };
+    const looked = Number(row['looked']);
+    const here = `${table} ${textOf(row['epoch'])} ${textOf(row['id'])}`;
+    return { looked, orphans: Number(row['orphans']), after: looked < limit ? next : here };
   }
 
   async #purge(name: string, variant: Variant, values: readonly unknown[], trip: Trip): Promise<PurgeOutcome> {

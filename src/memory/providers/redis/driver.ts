@@ -9,6 +9,8 @@ import type {
   Cursor,
   DriverCapabilities,
   DriverHealth,
+  Inspect,
+  Inspection,
   List,
   Pack,
   PackOutcome,
@@ -238,7 +240,8 @@ class RedisDriver implements StorageDriver {
     await redis.commands(
       Array.from({ length: buckets }, (_, bucket) => {
         const key = `${this.#keys.tag(bucket)}x`;
-        return { key, args: ['zadd', key, 'GT', String(until), ownerHash], durable: true };
+        const args = until === 0 ? ['zrem', key, ownerHash] : ['zadd', key, 'GT', String(until), ownerHash];
+        return { key, args, durable: true };
       }),
       trip,
     );
@@ -289,12 +292,32 @@ class RedisDriver implements StorageDriver {
     return { ...sum, more, ...(more && cursor ? { cursor } : {}) };
   }
 
+  /** `after`: the bucket, and the rank in its index. */
+  async inspect({ after = '0 0', limit, fix }: Inspect, trip: Trip): Promise<Inspection> {
+    const [bucket = 0, rank = 0] = after.split(' ').map(Number);
+    const { redis, buckets } = this.#opened;
+    const tag = this.#keys.tag(bucket);
+    const count = Math.min(limit, FOLD);
+    const call: ScriptCall = {
+      durable: fix,
+      script: scripts.inspect,
+      keys: [this.#keys.index(tag, 'created', undefined), this.#keys.none(tag)],
+      args: [tag, String(rank), String(count), fix ? '1' : '0'],
+    };
+    const [looked = 0, orphans = 0] = listOf(await redis.eval(call, trip)).map(Number);
+    // what was taken out does not count any more
+    const next = rank + looked - (fix ? orphans : 0);
+    if (looked === count) return { looked, orphans, after: `${bucket} ${next}` };
+    return { looked, orphans, after: bucket + 1 < buckets ? `${bucket + 1} 0` : undefined };
+  }
+
   #purgeCall(purge: Purge, { bucket, after }: BucketState, limit: number): ScriptCall {
     const tag = this.#keys.tag(bucket);
     const { kind } = purge;
     if (kind === 'reap') {
       const keys = [`${tag}d`, `${tag}x`, `${tag}l`, this.#keys.none(tag)];
-      return { durable: true, script: scripts.reap, keys, args: [tag, String(purge.now), String(limit), String(REAP_BODIES)] };
+      const args = [tag, String(purge.now), String(limit), String(REAP_BODIES), purge.forget ? '1' : '0'];
+      return { durable: true, script: scripts.reap, keys, args };
     }
     const { owner } = purge;
     const bound = purge.kind === 'user' ? purge.upTo : { at: purge.kind === 'idle' ? purge.until : 0, id: '' };

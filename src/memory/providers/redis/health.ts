@@ -6,6 +6,7 @@
 import type { DriverHealth, Trip } from '../../driver.js';
 import type { Redis } from './client.js';
 import { classify } from './failures.js';
+import { FORMAT } from './open.js';
 import { textOf } from './replies.js';
 
 /**
@@ -49,11 +50,14 @@ export async function healthOf(redis: Redis, trip: Trip): Promise<DriverHealth> 
     ...(info.get('role') === 'slave' ? ['the server is a read-only replica: writes will fail; connect to the primary'] : []),
   ];
   const used = Number(info.get('used_memory'));
+  const micros = Number(info.get('server_time_usec'));
   const product =
     info.get('server_name') === 'valkey' ? `Valkey ${info.get('valkey_version') ?? ''}` : `Redis ${info.get('redis_version') ?? ''}`;
   return {
     message: product.trim(),
     metrics: { ...redis.metrics(), ...(Number.isFinite(used) ? { memoryUsage: used } : {}) },
+    schema: `format ${FORMAT}, the newest this version knows`,
+    ...(Number.isFinite(micros) ? { serverTime: Math.floor(micros / 1000) } : {}),
     ...(warnings.length > 0 ? { warnings } : {}),
   };
 }

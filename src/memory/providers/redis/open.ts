@@ -13,7 +13,7 @@ import { listOf, textOf } from './replies.js';
 import { scripts } from './scripts.js';
 
 /** Version of the keys and what they hold. 1, with headers as text, was never released. */
-const FORMAT = 2;
+export const FORMAT = 2;
 
 /** Every command the driver needs, as an ACL names them. */
 export const COMMANDS: string =

@@ -33,6 +33,7 @@ export const scripts: Readonly<
     | 'pack'
     | 'purge'
     | 'reap'
+    | 'inspect'
     | 'olderRead'
     | 'olderPeek'
     | 'olderRemove',
@@ -49,6 +50,7 @@ export const scripts: Readonly<
   pack: load('pack'),
   purge: load('purge'),
   reap: load('reap'),
+  inspect: load('inspect'),
   olderRead: load('older-read'),
   olderPeek: load('older-peek'),
   olderRemove: load('older-remove'),

@@ -9,6 +9,9 @@ import { MemoryConfigError, MemoryError, MemoryStorageError } from '../../errors
 /** The file was deleted, or another was put in its place, while it was open. */
 export class FileGoneError extends Error {}
 
+/** Another process reads or writes the file, so that its write-ahead log cannot be emptied. */
+export class LogInUseError extends Error {}
+
 /** A conversation has had as many bodies as can be numbered. */
 export class PositionsError extends Error {}
 
@@ -51,6 +54,9 @@ export function classify(error: unknown): Classified {
       kind: 'storage',
       reason: 'the database file was deleted, moved or replaced while it was open; close the provider and open it again',
     };
+  }
+  if (error instanceof LogInUseError) {
+    return { kind: 'retryable', reason: 'another process reads the file, whose write-ahead log may still hold what was removed' };
   }
   if (error instanceof PositionsError) {
     return {

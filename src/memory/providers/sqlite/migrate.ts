@@ -19,7 +19,7 @@ const migrations: readonly (readonly [version: number, text: string])[] = Object
   .map((name) => [Number(name.slice(0, 3)), sql[name] ?? '']);
 
 /** The newest schema this version knows. */
-const SCHEMA_VERSION: number = migrations.at(-1)?.[0] ?? 0;
+export const SCHEMA_VERSION: number = migrations.at(-1)?.[0] ?? 0;
 
 const OURS: ReadonlySet<string> = new Set(['jaf_settings', 'conversations', 'messages', 'segments', 'operations', 'leftovers', 'bars']);
 

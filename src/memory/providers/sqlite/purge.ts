@@ -21,6 +21,10 @@ export function forgottenUpTo(sql: Statements): number {
   return Number(sql.value<string>('setting', FORGOTTEN) ?? 0);
 }
 
+function raiseFloor(sql: Statements, time: number): void {
+  sql.run('setSetting', FORGOTTEN, String(Math.max(forgottenUpTo(sql), time)));
+}
+
 /**
  * Stores a conversation over its row.
  *
@@ -76,7 +80,12 @@ function bury(sql: Statements, batch: Batch, kept: Kept): void {
 export function purgeBatch(sql: Statements, purge: Purge, clock: number): PurgeOutcome {
   const { now, limit } = purge;
   const both = Math.min(now, clock);
-  if (purge.kind === 'reap') return reap(sql, both - TOMBSTONE_MS, both, limit);
+  if (purge.kind === 'reap') {
+    if (!purge.forget) return reap(sql, both - TOMBSTONE_MS, both, limit);
+    const newest = sql.value<number>('newestTombstone') ?? null;
+    if (newest !== null) raiseFloor(sql, Math.max(now, newest));
+    return reap(sql, Number.MAX_SAFE_INTEGER, both, limit);
+  }
   const batch: Batch = { now, budget: batchBudget(), removed: 0, messages: 0, bytes: 0 };
   switch (purge.kind) {
     case 'expired': {
@@ -157,6 +166,6 @@ function forget(sql: Statements, batch: Batch, { key }: Found, allowHold: boolea
   }
   if (operations > 0) sql.run('dropOperations', key, operations);
   sql.run('dropConversation', key);
-  sql.run('setSetting', FORGOTTEN, String(Math.max(forgottenUpTo(sql), batch.now)));
+  raiseFloor(sql, batch.now);
   return true;
 }

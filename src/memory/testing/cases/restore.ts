@@ -104,6 +104,24 @@ export const restoreCases: readonly Case[] = defineCases('restore', {
     unwrap(await p.restoreConversation(snapshot({ conversationId: 'new', metadata: { legalHold: true } }), { onConflict: 'fail' }));
     failed(await p.storeMessages('new', []), MemoryAccessError, 'legal_hold', 'a restored hold holds');
   },
+  'a restore keeps the trace it names, and replaces only the version it expects': async ({ provider }) => {
+    const p = provider();
+    const first = unwrap(
+      await p.restoreConversation(snapshot({ traceId: 'named', metadata: { traceId: 'told' } }), {
+        onConflict: 'fail',
+        expectedVersion: 0,
+      }),
+    );
+    same(idsOf(await p.findConversations({ traceId: 'named' })), ['c'], 'by the trace it names');
+    same(await p.findConversations({ traceId: 'told' }), [], 'by that of the metadata');
+    const replace = { onConflict: 'replace', expectedVersion: first.version } as const;
+    unwrap(await p.appendMessages('c', say(44, 44)));
+    failed(await p.restoreConversation(snapshot(), replace), MemoryConflictError, 'version', 'written to meanwhile');
+    equal((await p.getConversation('c'))?.messageCount, 4, 'what was written stays');
+    const now = present(await p.getConversation('c'), 'conversation').version;
+    unwrap(await p.restoreConversation(snapshot(), { ...replace, expectedVersion: now }));
+    same(await p.findConversations({ traceId: 'named' }), [], 'a new life has the trace of its own write');
+  },
   'a window is not a snapshot, and what is over cannot be restored': async ({ provider, clock }) => {
     const p = provider();
     failed(

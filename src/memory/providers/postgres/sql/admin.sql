@@ -2,6 +2,7 @@
 -- $1 the store's tables, for their size: a partitioned one has none itself, and one without partitions has no tree
 SELECT current_setting('server_version') AS version, current_setting('synchronous_commit') AS commit, current_setting('fsync') AS fsync,
   current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS standby,
+  (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now,
   (SELECT coalesce(sum(coalesce((SELECT sum(pg_total_relation_size(p.relid)) FROM pg_partition_tree(to_regclass(t)) p), pg_total_relation_size(to_regclass(t)))), 0)
     FROM unnest($1::text[]) t) AS size
 
@@ -11,7 +12,7 @@ SELECT current_setting('server_version') AS version, current_setting('synchronou
 -- waited for, up to {wait} milliseconds.
 BEGIN;
 INSERT INTO {bars} AS b (hash, until) VALUES ({hash}, {until})
-ON CONFLICT (hash) DO UPDATE SET until = greatest(b.until, excluded.until);
+ON CONFLICT (hash) DO UPDATE SET until = CASE excluded.until WHEN 0 THEN 0 ELSE greatest(b.until, excluded.until) END;
 COMMIT;
 DO $jaf$
 DECLARE
@@ -31,4 +32,4 @@ $jaf$;
 
 -- name: barBorrowed
 INSERT INTO {bars} AS b (hash, until) VALUES ($1::text, $2::bigint)
-ON CONFLICT (hash) DO UPDATE SET until = greatest(b.until, excluded.until)
+ON CONFLICT (hash) DO UPDATE SET until = CASE excluded.until WHEN 0 THEN 0 ELSE greatest(b.until, excluded.until) END

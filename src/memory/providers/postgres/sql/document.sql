@@ -156,15 +156,30 @@ noted AS (
 SELECT id FROM gone
 
 -- name: documentReap
--- $1 now, $2 at most, $3 tombstones removed before this.
+-- $1 now, $2 at most, $3 tombstones removed before this; `forget`: of any age, until none is left.
 WITH old AS MATERIALIZED (
-  SELECT r.id, r.xmin FROM ({=documentRows}) r WHERE r.removed <= least($3::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint - {=grace}) AND r.n = 0
+-- if forget
+  SELECT r.id, r.xmin, r.removed FROM ({=documentRows}) r WHERE r.removed <= $3::bigint AND r.n = 0
+-- else
+  SELECT r.id, r.xmin, r.removed FROM ({=documentRows}) r WHERE r.removed <= least($3::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint - {=grace}) AND r.n = 0
+-- end
   LIMIT $2::bigint
 ),
+-- if forget
+noted AS (
+  INSERT INTO {settings} AS z (name, value) SELECT 'forgotten_up_to', greatest($1::bigint, o.newest)::text
+  FROM (SELECT max(removed) AS newest FROM old) o WHERE o.newest IS NOT NULL
+  ON CONFLICT (name) DO UPDATE SET value = greatest(z.value::bigint, excluded.value::bigint)::text
+),
+-- end
 gone AS (
   DELETE FROM {conversations} c USING old WHERE c.conversation_id = old.id AND c.xmin::text = old.xmin RETURNING 1
 ),
 ended AS (
   DELETE FROM {bars} b WHERE b.until <= $1::bigint
 )
+-- if forget
+SELECT EXISTS (SELECT FROM old) AS more
+-- else
 SELECT (SELECT count(*) FROM old) >= $2::bigint AND EXISTS (SELECT FROM gone) AS more
+-- end

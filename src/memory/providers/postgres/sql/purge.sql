@@ -162,9 +162,12 @@ GROUP BY e.walked, s.row, w.time, w.conversation_id
 
 -- name: reap
 -- Deletes what leftovers name, $3 messages and $4 segments at most, then tombstones removed at or before $5 (by the server's
--- clock too) that left nothing, and bars that are over.
+-- clock too) that left nothing, and bars that are over. `forget`: tombstones of any age, and it waits for what is locked.
 WITH picked AS MATERIALIZED (
-  SELECT y.conversation_id, y.epoch, y.below, y.ctid AS tid FROM {leftovers} y LIMIT {=limit} FOR UPDATE SKIP LOCKED
+  SELECT y.conversation_id, y.epoch, y.below, y.ctid AS tid FROM {leftovers} y LIMIT {=limit} FOR UPDATE
+-- if !forget
+  SKIP LOCKED
+-- end
 ),
 -- one that was raised since this statement began may name messages this statement cannot see
 due AS MATERIALIZED (
@@ -209,11 +212,25 @@ dropped_leftovers AS (
   DELETE FROM {leftovers} y USING due d, stop s WHERE y.conversation_id = d.conversation_id AND y.epoch = d.epoch AND d.row < s.row
 ),
 tombstones AS MATERIALIZED (
-  SELECT c.conversation_id FROM {conversations} c
+  SELECT c.conversation_id, c.removed_at FROM {conversations} c
+-- if forget
+  WHERE c.removed_at IS NOT NULL AND c.removed_at <= $5::bigint
+    AND NOT EXISTS (SELECT FROM {leftovers} y WHERE y.conversation_id = c.conversation_id)
+  ORDER BY c.removed_at LIMIT {=limit} FOR UPDATE
+-- else
   WHERE c.removed_at IS NOT NULL AND c.removed_at <= least($5::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint - 600000)
     AND NOT EXISTS (SELECT FROM {leftovers} y WHERE y.conversation_id = c.conversation_id)
   ORDER BY c.removed_at LIMIT {=limit} FOR UPDATE SKIP LOCKED
+-- end
 ),
+-- if forget
+-- as in forget
+floor AS (
+  INSERT INTO {settings} AS z (name, value) SELECT 'forgotten_up_to', greatest($1::bigint, t.newest)::text
+  FROM (SELECT max(removed_at) AS newest FROM tombstones) t WHERE t.newest IS NOT NULL
+  ON CONFLICT (name) DO UPDATE SET value = greatest(z.value::bigint, excluded.value::bigint)::text
+),
+-- end
 dropped_tombstones AS (
   DELETE FROM {conversations} c USING tombstones t WHERE c.conversation_id = t.conversation_id
 ),
@@ -222,6 +239,36 @@ dropped_bars AS (
 )
 SELECT 0 AS removed, (SELECT count(*) FROM due_messages) AS messages,
   coalesce((SELECT sum(size) FROM due_messages), 0) + coalesce((SELECT sum(size) FROM due_segments), 0) AS bytes,
-  (SELECT count(*) FROM picked) >= $2::bigint OR s.row < 9223372036854775807 OR (SELECT count(*) FROM tombstones) >= $2::bigint AS more,
+  (SELECT count(*) FROM picked) >= $2::bigint OR s.row < 9223372036854775807 OR (SELECT count(*) FROM tombstones) >= $2::bigint
+-- if forget
+    -- a tombstone goes after what it left
+    OR EXISTS (SELECT FROM picked)
+-- end
+    AS more,
   NULL AS at, NULL AS id
 FROM stop s
+
+-- name: inspect
+-- One page of a walk over the lives that rows of {=table} belong to: $1 and $2 behind this one, $3 at most. What is found goes to
+-- the next reap. A row and its header are written by one statement, so this snapshot has both.
+WITH RECURSIVE walk AS (
+  (SELECT y.conversation_id, y.epoch, 1 AS n FROM {=table} y WHERE (y.conversation_id, y.epoch) > ($1::text, $2::bigint)
+    ORDER BY y.conversation_id, y.epoch LIMIT 1)
+  UNION ALL
+  SELECT x.conversation_id, x.epoch, w.n + 1 FROM walk w CROSS JOIN LATERAL (
+    SELECT y.conversation_id, y.epoch FROM {=table} y WHERE (y.conversation_id, y.epoch) > (w.conversation_id, w.epoch)
+    ORDER BY y.conversation_id, y.epoch LIMIT 1
+  ) x WHERE w.n < $3::int
+),
+orphans AS MATERIALIZED (
+  SELECT w.conversation_id, w.epoch FROM walk w
+  WHERE NOT EXISTS (SELECT FROM {conversations} c WHERE c.conversation_id = w.conversation_id AND c.epoch = w.epoch)
+    AND NOT EXISTS (SELECT FROM {leftovers} y WHERE y.conversation_id = w.conversation_id AND y.epoch = w.epoch)
+)
+-- if fix
+, handed AS (
+  INSERT INTO {leftovers} (conversation_id, epoch, below) SELECT o.conversation_id, o.epoch, 9223372036854775807 FROM orphans o
+  ON CONFLICT DO NOTHING
+)
+-- end
+SELECT w.n AS looked, (SELECT count(*) FROM orphans) AS orphans, w.conversation_id AS id, w.epoch FROM walk w ORDER BY w.n DESC LIMIT 1

@@ -1,10 +1,12 @@
 -- include: lib-layout lib-index lib-header
 -- One batch of a bucket's leftovers: bodies and segments below `first`, then tombstones and bars that are over.
 -- KEYS: d x l none of the bucket. Keys of the conversations are made of the tag: they share the slot.
--- ARGV: 1 tag, 2 now, 3 conversations at most, 4 bodies and segments at most
+-- ARGV: 1 tag, 2 now, 3 conversations at most, 4 bodies and segments at most, 5 '1' = tombstones of any age (erasure)
 -- Reply: { messages, bytes, more }
 local tag, now, limit, budget = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local both = math.min(now, serverTime())
+local forget = ARGV[5] == '1'
+local floor = tonumber(redis.call('GET', tag .. 'f') or '0')
 -- types and rights, before the first change
 redis.call('UNLINK', KEYS[4])
 redis.call('ZREM', KEYS[1], '')
@@ -54,7 +56,11 @@ for _, id in ipairs(due) do
   end
   if whole then redis.call('ZREM', KEYS[3], id) else more = true end
 end
-local tombstones = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', num(both - TOMBSTONE), 'LIMIT', 0, limit)
+local tombstones = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', forget and '+inf' or num(both - TOMBSTONE), 'LIMIT', 0, limit)
+if forget and #tombstones > 0 then
+  local upTo = math.max(now, tonumber(redis.call('ZSCORE', KEYS[1], tombstones[#tombstones])))
+  if upTo > floor then redis.call('SET', tag .. 'f', num(upTo)) end
+end
 for _, id in ipairs(tombstones) do
   local h = load(tag .. 'c:' .. id)
   if not h or h.removed then redis.call('UNLINK', tag .. 'c:' .. id) end

@@ -36,8 +36,27 @@ DELETE FROM conversations WHERE key IN (
   LIMIT ?2
 );
 
+-- name: newestTombstone
+SELECT max(removed_at) FROM conversations INDEXED BY conversations_removed WHERE removed_at IS NOT NULL;
+
 -- name: dropConversation
 DELETE FROM conversations WHERE key = ?1;
 
 -- name: dropBars
 DELETE FROM bars WHERE until <= ?1;
+
+-- What of a table belongs to a conversation with a key of ?1 or more: the first such key.
+-- name: messagesFrom
+SELECT min(id) >> 32 FROM messages WHERE id >= (?1 << 32);
+
+-- name: segmentsFrom
+SELECT min(id) >> 32 FROM segments WHERE id >= (?1 << 32);
+
+-- name: operationsFrom
+SELECT min(conversation) FROM operations WHERE conversation >= ?1;
+
+-- name: isKnown
+SELECT EXISTS (SELECT 1 FROM conversations WHERE key = ?1) OR EXISTS (SELECT 1 FROM leftovers WHERE conversation = ?1);
+
+-- name: dropAllOperations
+DELETE FROM operations WHERE conversation = ?1;

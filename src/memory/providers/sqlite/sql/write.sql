@@ -72,7 +72,8 @@ INSERT INTO segments (id, next, data) VALUES ((?1 << 32) | ?2, ?3, ?4);
 UPDATE conversations SET packed_to = ?2, bytes = ?3 WHERE key = ?1;
 
 -- name: bar
-INSERT INTO bars (hash, until) VALUES (?1, ?2) ON CONFLICT (hash) DO UPDATE SET until = max(until, excluded.until);
+INSERT INTO bars (hash, until) VALUES (?1, ?2) ON CONFLICT (hash) DO UPDATE
+  SET until = CASE excluded.until WHEN 0 THEN 0 ELSE max(until, excluded.until) END;
 
 -- name: barred
 SELECT until FROM bars WHERE hash = ?1;
