@@ -34,9 +34,7 @@ export const QUEUE_BYTES = 67_108_864;
 export type QueuedWrite = Write & { retry: boolean; ownerHash?: string | undefined };
 /** A removal, likewise. */
 export type QueuedRemove = Remove & { retry: boolean };
-type Request =
-  | { readonly write: QueuedWrite; readonly remove?: undefined }
-  | { readonly write?: undefined; readonly remove: QueuedRemove };
+type Request = { readonly write: QueuedWrite; readonly remove?: undefined } | { readonly write?: undefined; readonly remove: QueuedRemove };
 
 /** What the queue needs of the layer around it. */
 export interface Transport {
