@@ -92,13 +92,28 @@ describe.each(KINDS)('%s', (kind) => {
     await eraseUser(provider, '{bob}', { audit: { append: async () => ({ hash: '' }) } });
     mine.delete('{bob}');
     expect((await provider.getStats()).totalConversations).toBe(mine.size);
-    found({ part: 'isolation', backend: kind, what: 'hostile users against each other', numbers: { attempts: tried, 'seen of others': 0, 'changed of others': 0 } });
+    found({
+      part: 'isolation',
+      backend: kind,
+      what: 'hostile users against each other',
+      numbers: { attempts: tried, 'seen of others': 0, 'changed of others': 0 },
+    });
   });
 });
 
 /** Everything a handle can do, about a conversation and a user that are not its own. */
 function attacks(handle: MemoryProvider, id: string, owner: string): (() => Promise<unknown>)[] {
-  const snapshot = { conversationId: id, userId: owner, messages: [], messageCount: 0, metadata: {}, createdAt: new Date(), updatedAt: new Date(), version: 1, firstSeq: 1 };
+  const snapshot = {
+    conversationId: id,
+    userId: owner,
+    messages: [],
+    messageCount: 0,
+    metadata: {},
+    createdAt: new Date(),
+    updatedAt: new Date(),
+    version: 1,
+    firstSeq: 1,
+  };
   const collect = async (items: AsyncIterable<unknown>): Promise<unknown[]> => {
     const all: unknown[] = [];
     for await (const item of items) all.push(item);
@@ -131,79 +146,98 @@ function attacks(handle: MemoryProvider, id: string, owner: string): (() => Prom
 
 describe('PostgreSQL row security', () => {
   const CLI = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
-  it.each(['rows', 'document'] as const)('layout %s: a role for each tenant reads its own rows, the view included', { timeout: 120_000 }, async (layout) => {
-    const server = await startPostgres();
-    const admin = new pg.Pool({ connectionString: server.url });
-    try {
-      await admin.query(
-        `CREATE SCHEMA app; CREATE ROLE tenants; CREATE ROLE app LOGIN; CREATE ROLE ann LOGIN IN ROLE tenants;
+  it.each(['rows', 'document'] as const)(
+    'layout %s: a role for each tenant reads its own rows, the view included',
+    { timeout: 120_000 },
+    async (layout) => {
+      const server = await startPostgres();
+      const admin = new pg.Pool({ connectionString: server.url });
+      try {
+        await admin.query(
+          `CREATE SCHEMA app; CREATE ROLE tenants; CREATE ROLE app LOGIN; CREATE ROLE ann LOGIN IN ROLE tenants;
          CREATE ROLE "bob's" LOGIN IN ROLE tenants; CREATE ROLE nobody_else LOGIN`,
-      );
-      const sql = execFileSync(process.execPath, [CLI, 'schema', '--schema', 'app', '--layout', layout, '--role', 'app', '--tenants', 'tenants'], { encoding: 'utf8' });
-      await admin.query(sql);
-      const as = (role: string): string => server.url.replace('jaf@', `${encodeURIComponent(role)}@`);
-      await using provider = await createPostgresProvider({ connectionString: as('app'), schema: 'app', layout, sweep: false });
-      const owners = ['ann', "bob's", undefined];
-      for (const owner of owners) {
-        for (let n = 0; n < 3; n++) {
-          const texts = Array.from({ length: 300 }, (_, m) => user(`${SECRET} ${String(owner)} ${n} ${m}`));
-          unwrap(await provider.storeMessages(`${String(owner)}-${n}`, texts, { n }, { userId: owner, compressionThreshold: 20 }));
-        }
-      }
-      // the application is not limited
-      unwrap(await provider.appendMessages('ann-0', [user('more')]));
-      expect((await provider.getStats()).totalConversations).toBe(9);
-      // packed beside the writes
-      if (layout === 'rows') await expect.poll(async () => (await admin.query('SELECT FROM app.conversations_segments')).rowCount, { timeout: 10_000 }).toBeGreaterThanOrEqual(9);
-      let asked = 0;
-      for (const tenant of ['ann', "bob's"]) {
-        const client = new pg.Client({ connectionString: as(tenant) });
-        await client.connect();
-        try {
-          const tables = layout === 'rows' ? ['conversations', 'conversations_messages', 'conversations_segments', 'conversations_documents'] : ['conversations'];
-          for (const table of tables) {
-            const { rows } = await client.query<{ id: string; t: string }>(`SELECT conversation_id AS id, t::text FROM app.${table} t`);
-            expect(rows.length).toBeGreaterThanOrEqual(3);
-            for (const { id } of rows) expect(id.startsWith(`${tenant}-`)).toBe(true);
-            const other = tenant === 'ann' ? "bob''s-0" : 'ann-0';
-            for (const attack of [
-              `SELECT * FROM app.${table} WHERE conversation_id = '${other}'`,
-              `SELECT count(*) AS n FROM app.${table} WHERE conversation_id = '${other}' OR true`,
-              `UPDATE app.${table} SET conversation_id = conversation_id`,
-              `DELETE FROM app.${table}`,
-              `TRUNCATE app.${table}`,
-              `ALTER TABLE app.${table} DISABLE ROW LEVEL SECURITY`,
-              `SET row_security = off; SELECT * FROM app.${table}`,
-              `SET ROLE app; SELECT * FROM app.${table}`,
-              `COPY app.${table} TO STDOUT`,
-            ]) {
-              asked++;
-              const shown = await client.query(attack).then(
-                (result) => inspect(result, { depth: 10 }),
-                (error: unknown) => String(error),
-              );
-              const others = owners.filter((owner) => owner !== tenant);
-              for (const owner of others) expect(shown, attack).not.toContain(`${SECRET} ${String(owner)} `);
-              await client.query('RESET row_security; RESET ROLE');
-            }
+        );
+        const sql = execFileSync(
+          process.execPath,
+          [CLI, 'schema', '--schema', 'app', '--layout', layout, '--role', 'app', '--tenants', 'tenants'],
+          { encoding: 'utf8' },
+        );
+        await admin.query(sql);
+        const as = (role: string): string => server.url.replace('jaf@', `${encodeURIComponent(role)}@`);
+        await using provider = await createPostgresProvider({ connectionString: as('app'), schema: 'app', layout, sweep: false });
+        const owners = ['ann', "bob's", undefined];
+        for (const owner of owners) {
+          for (let n = 0; n < 3; n++) {
+            const texts = Array.from({ length: 300 }, (_, m) => user(`${SECRET} ${String(owner)} ${n} ${m}`));
+            unwrap(await provider.storeMessages(`${String(owner)}-${n}`, texts, { n }, { userId: owner, compressionThreshold: 20 }));
           }
-          for (const closed of layout === 'rows' ? ['operations', 'leftovers', 'bars', 'settings'] : ['settings', 'bars'])
-            await expect(client.query(`SELECT * FROM app.conversations_${closed}`)).rejects.toThrow(/permission denied/);
-        } finally {
-          await client.end();
         }
+        // the application is not limited
+        unwrap(await provider.appendMessages('ann-0', [user('more')]));
+        expect((await provider.getStats()).totalConversations).toBe(9);
+        // packed beside the writes
+        if (layout === 'rows')
+          await expect
+            .poll(async () => (await admin.query('SELECT FROM app.conversations_segments')).rowCount, { timeout: 10_000 })
+            .toBeGreaterThanOrEqual(9);
+        let asked = 0;
+        for (const tenant of ['ann', "bob's"]) {
+          const client = new pg.Client({ connectionString: as(tenant) });
+          await client.connect();
+          try {
+            const tables =
+              layout === 'rows'
+                ? ['conversations', 'conversations_messages', 'conversations_segments', 'conversations_documents']
+                : ['conversations'];
+            for (const table of tables) {
+              const { rows } = await client.query<{ id: string; t: string }>(`SELECT conversation_id AS id, t::text FROM app.${table} t`);
+              expect(rows.length).toBeGreaterThanOrEqual(3);
+              for (const { id } of rows) expect(id.startsWith(`${tenant}-`)).toBe(true);
+              const other = tenant === 'ann' ? "bob''s-0" : 'ann-0';
+              for (const attack of [
+                `SELECT * FROM app.${table} WHERE conversation_id = '${other}'`,
+                `SELECT count(*) AS n FROM app.${table} WHERE conversation_id = '${other}' OR true`,
+                `UPDATE app.${table} SET conversation_id = conversation_id`,
+                `DELETE FROM app.${table}`,
+                `TRUNCATE app.${table}`,
+                `ALTER TABLE app.${table} DISABLE ROW LEVEL SECURITY`,
+                `SET row_security = off; SELECT * FROM app.${table}`,
+                `SET ROLE app; SELECT * FROM app.${table}`,
+                `COPY app.${table} TO STDOUT`,
+              ]) {
+                asked++;
+                const shown = await client.query(attack).then(
+                  (result) => inspect(result, { depth: 10 }),
+                  (error: unknown) => String(error),
+                );
+                const others = owners.filter((owner) => owner !== tenant);
+                for (const owner of others) expect(shown, attack).not.toContain(`${SECRET} ${String(owner)} `);
+                await client.query('RESET row_security; RESET ROLE');
+              }
+            }
+            for (const closed of layout === 'rows' ? ['operations', 'leftovers', 'bars', 'settings'] : ['settings', 'bars'])
+              await expect(client.query(`SELECT * FROM app.conversations_${closed}`)).rejects.toThrow(/permission denied/);
+          } finally {
+            await client.end();
+          }
+        }
+        const stranger = new pg.Client({ connectionString: as('nobody_else') });
+        await stranger.connect();
+        await expect(stranger.query('SELECT * FROM app.conversations')).rejects.toThrow(/permission denied/);
+        await stranger.end();
+        expect((await provider.getStats()).totalConversations).toBe(9);
+        found({
+          part: 'isolation',
+          backend: layout === 'rows' ? 'postgres' : 'postgres-document',
+          what: 'SQL as a tenant’s role',
+          numbers: { attempts: asked, 'seen of others': 0, 'changed of others': 0 },
+        });
+      } finally {
+        await admin.end();
+        await server.destroy();
       }
-      const stranger = new pg.Client({ connectionString: as('nobody_else') });
-      await stranger.connect();
-      await expect(stranger.query('SELECT * FROM app.conversations')).rejects.toThrow(/permission denied/);
-      await stranger.end();
-      expect((await provider.getStats()).totalConversations).toBe(9);
-      found({ part: 'isolation', backend: layout === 'rows' ? 'postgres' : 'postgres-document', what: 'SQL as a tenant’s role', numbers: { attempts: asked, 'seen of others': 0, 'changed of others': 0 } });
-    } finally {
-      await admin.end();
-      await server.destroy();
-    }
-  });
+    },
+  );
 });
 
 describe('what is printed', () => {
@@ -234,7 +268,16 @@ describe('what is printed', () => {
       shown.push(inspect(await createPostgresProvider({ ...config, deadline: 500 }).catch((error: unknown) => error), { depth: 10 }));
     const leaks = shown.filter((text) => text.includes(SECRET));
     // the key of a metadata entry is named in an error, and is the caller's own word
-    expect(leaks.filter((text) => !text.includes(`metadata.${SECRET}`) && !text.includes(`metadata["${SECRET}"]`)).map((text) => text.slice(0, 300))).toEqual([]);
-    found({ part: 'isolation', backend: 'all', what: 'texts searched for planted content and credentials', numbers: { texts: shown.length, found: 0 } });
+    expect(
+      leaks
+        .filter((text) => !text.includes(`metadata.${SECRET}`) && !text.includes(`metadata["${SECRET}"]`))
+        .map((text) => text.slice(0, 300)),
+    ).toEqual([]);
+    found({
+      part: 'isolation',
+      backend: 'all',
+      what: 'texts searched for planted content and credentials',
+      numbers: { texts: shown.length, found: 0 },
+    });
   });
 });
