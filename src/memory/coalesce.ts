@@ -32,9 +32,9 @@ export const QUEUE_BYTES = 67_108_864;
 
 /** A write of which `retry` is set here, when an attempt may have been applied, and the owner's hash when the store is open. */
 export type QueuedWrite = Write & { retry: boolean; ownerHash?: string | undefined };
-type Request =
-  | { readonly write: QueuedWrite; readonly remove?: undefined }
-  | { readonly write?: undefined; readonly remove: Remove & { retry: boolean } };
+/** A removal, likewise. */
+export type QueuedRemove = Remove & { retry: boolean };
+type Request = { readonly write: QueuedWrite; readonly remove?: undefined } | { readonly write?: undefined; readonly remove: QueuedRemove };
 
 /** What the queue needs of the layer around it. */
 export interface Transport {
@@ -111,8 +111,8 @@ export class Coalescer {
   }
 
   /** Queues a removal behind the writes of its conversation. */
-  remove(remove: Remove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
-    return this.#submit({ remove: { ...remove } }, remove.id, 0, true, call, signal) as Promise<RemoveOutcome>;
+  remove(remove: QueuedRemove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
+    return this.#submit({ remove }, remove.id, 0, true, call, signal) as Promise<RemoveOutcome>;
   }
 
   /** Whether anything of the conversation is waiting or under way. */

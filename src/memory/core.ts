@@ -5,7 +5,7 @@
  * @module
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import { Coalescer, type QueuedWrite } from './coalesce.js';
+import { Coalescer, type QueuedRemove, type QueuedWrite } from './coalesce.js';
 import { Deadlines } from './deadline.js';
 import type { Classified, Remove, RemoveOutcome, StorageDriver, StoreInfo, Trip, WriteOutcome, WriterMark } from './driver.js';
 import { MemoryAbortError, MemoryConnectionError, MemoryError } from './errors.js';
@@ -130,7 +130,7 @@ export class Core {
     return ++this.#trips % TRIPS_PER_TURN === 0 ? new Promise((turn) => setImmediate(turn)) : undefined;
   }
 
-  remove(remove: Remove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
+  remove(remove: QueuedRemove, call: CallContext, signal?: AbortSignal): Promise<RemoveOutcome> {
     return this.#queue.remove(remove, call, signal);
   }
 

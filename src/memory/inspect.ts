@@ -81,9 +81,10 @@ function redisLocation(config: Extract<MemoryProviderConfig, { type: 'redis' }>)
  */
 export function describeProvider(config: MemoryProviderConfig): MemoryProviderInfo {
   const settings = Object.fromEntries(
-    Object.entries(config).filter(
-      (entry): entry is [string, string | number | boolean] => PRINTABLE.has(entry[0]) && entry[1] !== undefined,
-    ),
+    Object.entries(config)
+      .filter((entry): entry is [string, string | number | boolean] => PRINTABLE.has(entry[0]) && entry[1] !== undefined)
+      // somebody may have put a connection string into the wrong variable
+      .map(([name, value]) => [name, typeof value === 'string' && /:\/\/.*@/.test(value) ? '(hidden: a URL with credentials)' : value]),
   );
   const common = { settings, ignored: [] };
   switch (config.type) {

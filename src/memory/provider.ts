@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { QueuedRemove } from './coalesce.js';
 import { Core } from './core.js';
 import type { Cursor, StorageDriver, Stored, Window } from './driver.js';
 import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
@@ -149,7 +150,7 @@ class Provider implements MemoryProvider {
       const outcome = done ?? (await core.write(write, bytes, call, signal));
       const turn = done && core.turn();
       if (turn) await turn;
-      if (!('receipt' in outcome)) return new Failure(refusal(call, outcome, write.expectedVersion));
+      if (!('receipt' in outcome)) return new Failure(refusal(call, outcome, write));
       ok = true;
       if (outcome.kind === 'ok') {
         const { extent, trimmed, evicted } = outcome;
@@ -180,23 +181,20 @@ class Provider implements MemoryProvider {
       problems.throwIfAny(call);
       this.#checkUsable(call, options?.signal);
       const core = this.#core;
-      const outcome = await core.remove(
-        {
-          id: conversationId,
-          now: core.now(),
-          writer: core.nextMark(),
-          retry: false,
-          scoped: this.#scope !== undefined,
-          owner: this.#scope,
-          expectedVersion: options?.expectedVersion,
-        },
-        call,
-        options?.signal,
-      );
+      const remove: QueuedRemove = {
+        id: conversationId,
+        now: core.now(),
+        writer: core.nextMark(),
+        retry: false,
+        scoped: this.#scope !== undefined,
+        owner: this.#scope,
+        expectedVersion: options?.expectedVersion,
+      };
+      const outcome = await core.remove(remove, call, options?.signal);
       if (outcome.kind === 'removed') return true;
       // another's conversation looks absent
       if (outcome.kind === 'missing' || outcome.kind === 'forbidden') return false;
-      throw refusal(call, outcome, options?.expectedVersion);
+      throw refusal(call, outcome, remove);
     });
   }
 

@@ -238,40 +238,47 @@ export function receiptOf(id: string, outcome: Extract<WriteOutcome, { readonly 
   };
 }
 
-/** The error of a write or removal that was refused. */
+/**
+ * The error of a write or removal that was refused. When an earlier attempt was lost on its way it may still arrive, and find
+ * the store in another state: the refusal is certain, that nothing was or will be applied is not.
+ *
+ * @param sent - the write or removal as it was sent last
+ */
 export function refusal(
   call: CallContext,
   outcome: Exclude<WriteOutcome, { readonly receipt: unknown }> | RemoveOutcome,
-  expectedVersion: number | undefined,
+  sent: { readonly expectedVersion?: number | undefined; readonly retry: boolean },
 ): MemoryError {
   const what = describeCall(call);
-  const { provider, operation } = call;
+  const { operation } = call;
+  const { expectedVersion } = sent;
+  const fields = { provider: call.provider, outcome: sent.retry ? ('unknown' as const) : ('not_applied' as const) };
   switch (outcome.kind) {
     case 'missing':
       return new MemoryNotFoundError(
         `${what}: no such conversation (or expired).${operation === 'appendMessages' ? ' Pass { createIfMissing: true } as the fourth argument.' : ''}`,
-        { provider, conversationId: call.id ?? '' },
+        { ...fields, conversationId: call.id ?? '' },
       );
     case 'forbidden':
       return new MemoryAccessError(
         `${what}: the conversation belongs to another user, and an owner is final. Use another conversation id.`,
-        { provider },
+        fields,
       );
     case 'held':
       return new MemoryAccessError(`${what}: legal hold. Release it first: appendMessages(id, [], { legalHold: false }).`, {
-        provider,
+        ...fields,
         code: 'legal_hold',
       });
     case 'full':
       return new MemoryStorageError(`${what}: every conversation the store may keep is under legal hold. Raise maxConversations.`, {
-        provider,
+        ...fields,
         operation,
       });
     case 'erased':
-      return new MemoryAccessError(`${what}: the user was erased and may not come back yet.`, { provider, code: 'erased' });
+      return new MemoryAccessError(`${what}: the user was erased and may not come back yet.`, { ...fields, code: 'erased' });
     case 'reused':
       return new MemoryConflictError(`${what}: the operationId was used for another write. Use a new id for new content.`, {
-        provider,
+        ...fields,
         code: 'operation_reused',
       });
     case 'conflict': {
@@ -280,9 +287,9 @@ export function refusal(
         expectedVersion === undefined || expectedVersion === 0
           ? 'the conversation exists'
           : `expected version ${expectedVersion}, found ${actualVersion === 0 ? 'no conversation' : actualVersion}`;
-      return new MemoryConflictError(`${what}: ${why}. Read it again and decide.`, { provider, expectedVersion, actualVersion });
+      return new MemoryConflictError(`${what}: ${why}. Read it again and decide.`, { ...fields, expectedVersion, actualVersion });
     }
     default:
-      return new MemoryStorageError(`${what}: the driver answered "${outcome.kind}".`, { provider, operation, outcome: 'unknown' });
+      return new MemoryStorageError(`${what}: the driver answered "${outcome.kind}".`, { ...fields, operation, outcome: 'unknown' });
   }
 }

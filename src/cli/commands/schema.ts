@@ -13,6 +13,7 @@ interface Options extends TableOptions {
   readonly layout?: 'rows' | 'document';
   readonly partitions?: string;
   readonly role?: string;
+  readonly tenants?: string;
 }
 
 /** 16 double the time of a call (bench/postgres-partitions.mjs), and 64 were seen to take 240 ms for a write. */
@@ -35,6 +36,7 @@ export function registerSchema(program: Command, run: Run): void {
     .addOption(new Option('--layout <layout>', 'default: that of the configured store, else rows').choices(['rows', 'document']))
     .option('--partitions <n>', 'cut the tables into n hash partitions by conversation, e.g. 16 (layout rows)')
     .option('--role <name>', 'also grant this role what it needs to use the store')
+    .option('--tenants <role>', 'row security: members of this role read what the user of their own name owns, and nothing else')
     .addHelpText(
       'after',
       '\nFor databases in which the application may not create tables. Connects to nothing:\n  jaf-memory schema --table app.conversations --role app | psql -v ON_ERROR_STOP=1 "$ADMIN_URL"',
@@ -50,11 +52,12 @@ export function registerSchema(program: Command, run: Run): void {
         if (partitions !== undefined && layout === 'document') {
           throw new UsageError('--partitions is for the layout rows: a unique conversation_id beside the key "id" cannot be partitioned.');
         }
-        const { role } = options;
-        if (role !== undefined && !isRoleName(role)) {
-          throw new UsageError(`--role must be the name of a role, ${ROLE_FORM}, got ${JSON.stringify(role.slice(0, 60))}.`);
+        const { role, tenants } = options;
+        for (const [option, name] of Object.entries({ role, tenants })) {
+          if (name === undefined || isRoleName(name)) continue;
+          throw new UsageError(`--${option} must be the name of a role, ${ROLE_FORM}, got ${JSON.stringify(name.slice(0, 60))}.`);
         }
-        const sql = schemaText(names, { layout, partitions, role });
+        const sql = schemaText(names, { layout, partitions, role, tenants });
         if (out.json) out.value({ sql });
         else out.line(sql);
         return EXIT.ok;

@@ -92,8 +92,16 @@ export function faulty(driver: StorageDriver, schedule: Schedule): FaultyDriver 
     if (fault.hold === 'reply') await fault.until;
     return reply;
   };
+  const wire = aroundTrips(driver, trip);
   return {
-    ...aroundTrips(driver, trip),
+    ...wire,
+    // what is on its way stays as it was sent when the sender notes that it may have been applied
+    write: (batch, t) =>
+      wire.write(
+        batch.map((write) => ({ ...write })),
+        t,
+      ),
+    remove: (remove, t) => wire.remove({ ...remove }, t),
     classify: (error: unknown): Classified =>
       error instanceof InjectedFault ? { kind: error.kind, reason: error.message } : driver.classify(error),
     stragglers: () => Promise.all(late),

@@ -1,0 +1,90 @@
+// Random programs of several clients on every backend, with faults between the round trips. JAF_PROOF_PROGRAMS: how many per
+// backend; JAF_PROOF_SEED: which; JAF_PROOF_BACKENDS: only these.
+import fc from 'fast-check';
+import { brokenDrivers, type FakeClock, fakeClock } from 'jaf/memory/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StorageDriver } from '../../../src/memory/driver.js';
+import { found, setting } from '../support/results.js';
+import { BACKENDS, type Running, startBackend } from './backends.js';
+import { type Counts, noCounts, runProgram } from './execute.js';
+import { program } from './programs.js';
+
+const PROGRAMS = setting('PROGRAMS', 300);
+const SEED = setting('SEED', 20_261_123);
+/** Programs at the same time, each in a store of its own: most of a program's time is spent waiting. */
+const LANES = 8;
+const OPERATIONS = ['store', 'append', 'restore', 'get', 'recent', 'page', 'find', 'iterate', 'delete', 'clear', 'purge', 'stats', 'erase'];
+
+/** A pack is not a call of a provider: one that is late enough to cross a life comes up once in thousands of programs. */
+const SEEN_BY_THE_KIT_ONLY: ReadonlySet<string> = new Set(['a pack that crosses epochs']);
+
+const asked = process.env['JAF_PROOF_BACKENDS']?.split(',');
+const backends = BACKENDS.filter((name) => asked?.includes(name) ?? true);
+
+/** One program after the other; time goes on from one to the next. */
+async function runLane(drivers: readonly StorageDriver[], clock: FakeClock, programs: number, lane: number, counts: Counts): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(program, (p) => runProgram(drivers, clock, p, counts)),
+    // what is seen depends on the store's own timing: a smaller program would mostly pass
+    { numRuns: programs, seed: SEED * LANES + lane, endOnFailure: true },
+  );
+}
+
+const sum = (numbers: Readonly<Record<string, number>>): number => Object.values(numbers).reduce((a, b) => a + b, 0);
+
+describe.each(backends)('%s', (name) => {
+  let running: Running;
+  beforeAll(async () => {
+    running = await startBackend(name);
+  }, 120_000);
+  afterAll(() => running?.stop());
+
+  it(`${PROGRAMS} programs: each history has an order`, { timeout: 0 }, async () => {
+    const counts = noCounts();
+    const lane = async (n: number): Promise<void> => {
+      const clock = fakeClock();
+      const drivers = await running.open(n, clock.now);
+      try {
+        await runLane(drivers, clock, Math.ceil(PROGRAMS / LANES), n, counts);
+      } finally {
+        for (const driver of drivers) await driver.close();
+      }
+    };
+    const lanes = await Promise.allSettled(Array.from({ length: LANES }, (_, n) => lane(n)));
+    const failures = lanes.flatMap((l) => (l.status === 'rejected' ? [l.reason as unknown] : []));
+    found({
+      part: 'model',
+      backend: name,
+      what: `seed ${SEED}`,
+      numbers: {
+        programs: counts.programs,
+        calls: counts.calls,
+        faults: sum(counts.faults),
+        'clients killed': counts.kills,
+        'answers lost': counts.unknown,
+        'programs without a fault': counts.faultless,
+        'pairs of operations': `${Object.keys(counts.pairs).length} of ${OPERATIONS.length ** 2}`,
+        'histories without an order': failures.length,
+      },
+    });
+    found({ part: 'pairs', backend: name, what: 'calls that follow each other on a conversation', numbers: counts.pairs });
+    if (failures.length > 0) throw failures[0];
+    expect(counts.programs).toBeGreaterThanOrEqual(PROGRAMS);
+  });
+});
+
+describe('what the check is worth', () => {
+  // the kit's own cases catch each of them; how many show in histories says what the check sees
+  it.each(brokenDrivers)('$name', { timeout: 300_000 }, async (broken) => {
+    const running = await startBackend('memory');
+    const lane = async (n: number): Promise<void> => {
+      const clock = fakeClock();
+      const drivers = await running.open(n, clock.now);
+      await runLane(drivers.map(broken.wrap), clock, 100, n, noCounts());
+    };
+    const lanes = await Promise.allSettled(Array.from({ length: LANES }, (_, n) => lane(n)));
+    const caught = lanes.some((l) => l.status === 'rejected');
+    found({ part: 'broken drivers', backend: 'memory', what: broken.name, numbers: { caught: caught ? 'yes' : 'no' } });
+    if (!SEEN_BY_THE_KIT_ONLY.has(broken.name)) expect(caught).toBe(true);
+  });
+});
