@@ -64,7 +64,15 @@ function record(i) {
     content: `Message ${k} of ${i}: ${'the quick brown fox jumps over the lazy dog '.repeat(1 + ((i + k) % 12))}`,
   }));
   const created = new Date(1_760_000_000_000 + i * 1000).toISOString();
-  return { conversation_id: id, user_id: `user-${i % 1000}`, messages, metadata: { n: i }, created_at: created, updated_at: created, first_seq: 1 + (i % 3) };
+  return {
+    conversation_id: id,
+    user_id: `user-${i % 1000}`,
+    messages,
+    metadata: { n: i },
+    created_at: created,
+    updated_at: created,
+    first_seq: 1 + (i % 3),
+  };
 }
 
 /** Stops a command at random points of its way before it may finish. */
@@ -123,7 +131,10 @@ try {
     must(!ids.has(id), `${id} is there twice`);
     ids.add(id);
     const wanted = record(metadata.n);
-    must(wanted.conversation_id === id && JSON.stringify(wanted.messages.map((m) => m.content)) === JSON.stringify(list.map((m) => m.content)), `${id} differs`);
+    must(
+      wanted.conversation_id === id && JSON.stringify(wanted.messages.map((m) => m.content)) === JSON.stringify(list.map((m) => m.content)),
+      `${id} differs`,
+    );
     messages += list.length;
   }
   must(ids.size === COUNT, `${ids.size} of ${COUNT} conversations`);

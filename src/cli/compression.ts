@@ -95,7 +95,8 @@ async function* through(kind: 'gzip' | 'zstd', source: AsyncIterable<Buffer>): A
   });
   try {
     for await (const chunk of source) {
-      await new Promise<void>((resolve) => stream.write(chunk, () => resolve()));
+      // a write that fails is not answered
+      await Promise.race([new Promise<void>((resolve) => stream.write(chunk, () => resolve())), ended]);
       yield* out.splice(0);
       if (failure) break;
     }
