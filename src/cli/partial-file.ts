@@ -77,7 +77,11 @@ export class PartialFile {
       await rename(this.#partial, this.#path);
       if (process.platform !== 'win32') {
         const folder = await open(dirname(this.#path), 'r');
-        await folder.sync().finally(() => folder.close());
+        try {
+          await folder.sync();
+        } finally {
+          await folder.close();
+        }
       }
     } catch (error) {
       throw fileError(`write ${JSON.stringify(this.#path)}`, error);

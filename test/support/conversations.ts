@@ -1,6 +1,6 @@
 /** Conversations to move between stores: the real ones where they are, and made ones with everything that is hard to carry. */
 import { existsSync, readFileSync } from 'node:fs';
-import type { ConversationSnapshot, Message } from 'jaf/memory';
+import type { ConversationSnapshot, Message, Metadata } from 'jaf/memory';
 
 /** A file of recorded conversations. */
 const REAL = process.env['JAF_TEST_DATA'] ?? '/work/shared/data/agent-conversations.ndjson';
@@ -13,15 +13,9 @@ const START = Date.parse('2026-01-15T10:00:00Z');
 export function realConversations(): ConversationSnapshot[] {
   const lines = readFileSync(REAL, 'utf8').trim().split('\n');
   return lines.map((line, i) => {
-    const { conversation_id, user_id, messages, metadata } = JSON.parse(line) as Record<string, never>;
-    return {
-      ...fields(i),
-      conversationId: conversation_id,
-      userId: user_id,
-      messages,
-      metadata,
-      messageCount: (messages as Message[]).length,
-    };
+    const record = JSON.parse(line) as { conversation_id: string; user_id: string; messages: Message[]; metadata: Metadata };
+    const { conversation_id: conversationId, user_id: userId, messages, metadata } = record;
+    return { ...fields(i), conversationId, userId, messages, metadata, messageCount: messages.length };
   });
 }
 

@@ -9,7 +9,6 @@ import { verifyMessages } from '../../memory/integrity.js';
 import { repairMessages, undoRepairs } from '../../memory/repair.js';
 import { MemoryAccessError, MemoryConflictError } from '../../memory/errors.js';
 import { snapshotOf } from '../../memory/snapshots.js';
-import type { Message } from '../../memory/types.js';
 import { EXIT, type Run } from '../session.js';
 import { counted, printableLine } from '../text.js';
 
@@ -53,9 +52,8 @@ Examples:
         const { messages: after, repairs } = options.undo ? { messages: undoRepairs(before), repairs: [] } : repairMessages(before);
         const changes = after !== before;
         if (changes && !options.dryRun) {
-          const messages = after as readonly Message[];
           const result = await provider.restoreConversation(
-            { ...snapshot, messages, messageCount: messages.length },
+            { ...snapshot, messages: after, messageCount: after.length },
             { onConflict: 'replace', expectedVersion: snapshot.version },
           );
           if (!result.ok && result.error instanceof MemoryConflictError) {
