@@ -70,6 +70,11 @@ export class Output {
     this.options.stdout.write(`${text}\n`);
   }
 
+  /** Sentences of the result, wrapped where a person is looking. */
+  prose(text: string): void {
+    for (const line of wrap(text, this.width)) this.line(line);
+  }
+
   /** Text of the result without a line break (streaming). */
   write(text: string): void {
     this.options.stdout.write(text);

@@ -173,6 +173,10 @@ describe('export and import', () => {
       expect([args, code, stdout]).toStrictEqual([args, 2, '']);
       expect(stderr).toContain(expected);
     }
+    expect(await cli(['copy', '--to', 'sqlite:x.db'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('say where from') as string,
+    });
     expect(await cli(['export', '-p', url], { env: { SOURCE_DATE_EPOCH: 'now' } })).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('whole seconds') as string,

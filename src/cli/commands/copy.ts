@@ -30,7 +30,7 @@ const isLost = (config: MemoryProviderConfig): boolean =>
 
 function printIds(out: Output, title: string, ids: readonly string[]): void {
   if (ids.length === 0) return;
-  out.line(`${counted(ids.length, 'conversation')} ${title}:`);
+  out.prose(`${counted(ids.length, 'conversation')} ${title}:`);
   for (const id of ids.slice(0, SHOWN)) out.line(`  ${id}`);
   if (ids.length > SHOWN) out.line(`  and ${ids.length - SHOWN} more (--json prints all)`);
 }
@@ -38,7 +38,7 @@ function printIds(out: Output, title: string, ids: readonly string[]): void {
 function conclude(out: Output, found: CopyReport, verified: boolean): number {
   if (out.json) out.value({ ...found, verified });
   else {
-    out.line(
+    out.prose(
       `${counted(found.copied, 'conversation')} copied, ${found.present} there already${verified ? ', each compared with its source' : ''}${found.gone > 0 ? `; ${found.gone} expired or removed meanwhile` : ''}.`,
     );
     printIds(out, 'in the target with other contents (--on-conflict replace replaces them)', found.different.map(printableLine));
@@ -91,6 +91,8 @@ Example:
         if (options.to === undefined) throw new UsageError('say where to: --to sqlite:./other.db, redis://… or postgres://….');
         if (options.from !== undefined && session.explicit)
           throw new UsageError('--from and --provider both name the source. Give one of them.');
+        if (options.from === undefined && !session.configured)
+          throw new UsageError('say where from: --from sqlite:./chat.db, redis://… or postgres://…, or the JAF_* variables.');
         const source = options.from === undefined ? session.config() : parseProviderUrl(options.from);
         const target = parseProviderUrl(options.to);
         if (isLost(target)) throw new UsageError('--to is a store in memory: everything would be gone at the end. Name another.');
@@ -115,9 +117,10 @@ Example:
           return conclude(out, found, options.verify);
         } catch (error) {
           bar.stop();
-          out.note(
-            `${signal.aborted ? 'Interrupted' : 'Stopped'}: ${counted(done, 'conversation')} done. Run it again: what is there and equal is passed over.`,
-          );
+          if (done > 0 || signal.aborted)
+            out.note(
+              `${signal.aborted ? 'Interrupted' : 'Stopped'}: ${counted(done, 'conversation')} done. Run it again: what is there and equal is passed over.`,
+            );
           const code = report(error, out, signal.aborted);
           return done > 0 && error instanceof MemoryError && error.retryable ? EXIT.partly : code;
         }

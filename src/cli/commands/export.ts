@@ -153,7 +153,7 @@ Examples:
         if (file) {
           const found = { file: options.output ?? null, conversations, bytes: file.bytes, format: options.format, compression, damaged };
           if (out.json) out.value(found);
-          else out.line(`${counted(conversations, 'conversation')} in ${printableLine(options.output ?? '')}, ${bytesText(file.bytes)}.`);
+          else out.prose(`${counted(conversations, 'conversation')} in ${printableLine(options.output ?? '')}, ${bytesText(file.bytes)}.`);
         } else out.note(`${counted(conversations, 'conversation')}.`);
         if (damaged === 0) return EXIT.ok;
         out.error(`${counted(damaged, 'conversation')} could not be read, and not exported. jaf-memory verify names what is damaged.`, {

@@ -107,7 +107,7 @@ Examples:
           `${found.imported} imported, ${found.skipped} skipped${found.failed > 0 ? `, ${found.failed} failed` : ''}`;
         const onBytes = (bytes: number): void => {
           read = bytes;
-          bar.update(size === undefined ? bytes : Math.floor(bytes / MB));
+          bar.update(size === undefined ? bytes : Math.ceil(bytes / MB));
         };
         let done: ImportReport;
         try {
@@ -123,7 +123,8 @@ Examples:
         } catch (error) {
           bar.stop();
           const begun = now.imported + now.skipped > 0;
-          out.note(`${signal.aborted ? 'Interrupted' : 'Stopped'}: ${counts(now)}. Run it again with --on-conflict skip.`);
+          if (begun || signal.aborted)
+            out.note(`${signal.aborted ? 'Interrupted' : 'Stopped'}: ${counts(now)}. Run it again with --on-conflict skip.`);
           const code = report(error, out, signal.aborted);
           return begun && error instanceof MemoryError && error.retryable ? EXIT.partly : code;
         }
@@ -135,7 +136,7 @@ Examples:
         if (read === 0) done.failed.push({ line: 0, reason: 'the file is empty' });
         if (out.json) out.value(done);
         else {
-          out.line(`${counted(done.imported, 'conversation')} imported, ${done.skipped} skipped, ${done.failed.length} failed.`);
+          out.prose(`${counted(done.imported, 'conversation')} imported, ${done.skipped} skipped, ${done.failed.length} failed.`);
           printFailures(out, done, options.onConflict);
         }
         return done.failed.length === 0 ? EXIT.ok : EXIT.partly;

@@ -101,7 +101,7 @@ Examples:
           json?.end({ conversations, invalid, complete: !signal.aborted });
         }
         if (!json)
-          out.line(`${counted(conversations, 'conversation')} checked, ${invalid === 0 ? 'no problems' : `${invalid} with problems`}.`);
+          out.prose(`${counted(conversations, 'conversation')} checked, ${invalid === 0 ? 'no problems' : `${invalid} with problems`}.`);
         return invalid === 0 ? EXIT.ok : EXIT.findings;
       }),
     );
