@@ -99,13 +99,17 @@ describe('export', () => {
       unwrap(await provider.storeMessages(`c${i}`, [user('old')]));
       clock.advance(1);
     }
-    for (const sortMemory of [undefined, 5000]) {
+    // the oldest is read first, and is then the newest
+    for (const [id, sortMemory] of [
+      ['c0', undefined],
+      ['c1', 5000],
+    ] as const) {
       let seen = 0;
       const out: string[] = [];
       const again = async (): Promise<void> => {
         clock.advance(1);
-        await provider.deleteConversation('c0');
-        unwrap(await provider.storeMessages('c0', [user('new life')]));
+        await provider.deleteConversation(id);
+        unwrap(await provider.storeMessages(id, [user('new life')]));
       };
       let waiting: Promise<void> | undefined;
       const options = { sortMemory, onProgress: () => void (seen++ === 600 && (waiting = again())) };
@@ -113,6 +117,7 @@ describe('export', () => {
       await waiting;
       expect(out).toHaveLength(1202);
       expect(JSON.parse(out[0] ?? '')).toMatchObject({ conversation_count: 1200 });
+      expect(out.filter((line) => line.includes('new life')).map((line) => line.includes(`"${id}"`))).toContain(true);
     }
   });
 
