@@ -78,7 +78,7 @@ function record(i) {
 /** Stops a command at random points of its way before it may finish. */
 async function interrupted(what, args, whole, afterKill) {
   for (let kill = 1; kill <= KILLS; kill++) {
-    const ran = await cli(args, 300 + random() * 1000 * whole * 0.8);
+    const ran = await cli(args, 300 + random() * 1000 * whole * 0.5);
     tell(`${what}, kill ${kill}`, ran);
     afterKill?.(ran);
   }
