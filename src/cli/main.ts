@@ -8,17 +8,25 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { registerAudit } from './commands/audit.js';
 import { registerChat } from './commands/chat.js';
+import { registerCompletion } from './commands/completion.js';
+import { registerConformance } from './commands/conformance.js';
+import { registerCopy } from './commands/copy.js';
 import { registerDoctor } from './commands/doctor.js';
 import { registerEraseUser } from './commands/erase-user.js';
+import { registerExport } from './commands/export.js';
+import { registerImport } from './commands/import.js';
 import { registerInfo } from './commands/info.js';
 import { registerList } from './commands/list.js';
 import { registerMigrate } from './commands/migrate.js';
 import { registerPurge } from './commands/purge.js';
+import { registerRepair } from './commands/repair.js';
 import { registerReplay } from './commands/replay.js';
 import { registerRetention } from './commands/retention.js';
 import { registerSchema } from './commands/schema.js';
+import { registerSearch } from './commands/search.js';
 import { registerShow } from './commands/show.js';
 import { registerStats } from './commands/stats.js';
+import { registerVerify } from './commands/verify.js';
 import { Output } from './output.js';
 import { EXIT, type Run, report, Session } from './session.js';
 
@@ -99,6 +107,12 @@ async function main(argv: readonly string[]): Promise<number> {
   registerList(program, run);
   registerShow(program, run);
   registerStats(program, run);
+  registerSearch(program, run);
+  registerExport(program, run);
+  registerImport(program, run);
+  registerCopy(program, run);
+  registerVerify(program, run);
+  registerRepair(program, run);
   registerRetention(program, run);
   registerEraseUser(program, run);
   registerAudit(program, run);
@@ -107,6 +121,8 @@ async function main(argv: readonly string[]): Promise<number> {
   registerChat(program, run);
   registerSchema(program, run);
   registerMigrate(program, run);
+  registerConformance(program, run);
+  registerCompletion(program, run);
 
   try {
     if (argv.length <= 2) {

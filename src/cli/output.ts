@@ -70,6 +70,11 @@ export class Output {
     this.options.stdout.write(`${text}\n`);
   }
 
+  /** Sentences of the result, wrapped where a person is looking. */
+  prose(text: string): void {
+    for (const line of wrap(text, this.width)) this.line(line);
+  }
+
   /** Text of the result without a line break (streaming). */
   write(text: string): void {
     this.options.stdout.write(text);
@@ -130,6 +135,34 @@ export class Output {
   }
 
   /**
+   * Starts to show on stderr how much of something was done whose total nobody knows: one line on a terminal, a line now and
+   * then otherwise, nothing with `--quiet` or `--json`.
+   *
+   * @param what - what is counted, e.g. `conversations read`
+   */
+  counting(what: string): Progress {
+    const { stderr } = this.options;
+    if (this.quiet || this.json) return { update: () => undefined, stop: () => undefined };
+    const started = performance.now();
+    let told = started;
+    let shown = false;
+    return {
+      update: (done) => {
+        const now = performance.now();
+        if (now - told < (stderr.isTTY ? TELL.terminal : TELL.pipe)) return;
+        told = now;
+        shown = true;
+        const text = `${done} ${what}, ${Math.round((done * 1000) / (now - started))}/s`;
+        stderr.write(stderr.isTTY ? `\r\x1b[K${text.slice(0, (stderr.columns ?? 80) - 1)}` : `${text}\n`);
+      },
+      stop: () => {
+        if (shown && stderr.isTTY) stderr.write('\r\x1b[K');
+        shown = false;
+      },
+    };
+  }
+
+  /**
    * Starts to show progress on stderr: a bar on a terminal, a line per tenth otherwise, nothing with `--quiet` or `--json`.
    *
    * @param what - what is counted, e.g. `messages`
@@ -149,16 +182,23 @@ export class Output {
         stop: () => undefined,
       };
     }
-    // 32 columns for the numbers: the bar must stay on one line, or each update would leave a line behind
-    const barsize = Math.max(5, Math.min(40, (stderr.columns ?? 80) - 32 - what.length));
+    // 40 columns for the numbers: the bar must stay on one line, or each update would leave a line behind
+    const barsize = Math.max(5, Math.min(40, (stderr.columns ?? 80) - 40 - what.length));
     const bar = new progress.SingleBar(
-      { format: `{bar} {value}/{total} ${what} {eta_formatted}`, barsize, hideCursor: true, stream: stderr, gracefulExit: false },
+      { format: `{bar} {value}/{total} ${what} {rate}/s {eta_formatted}`, barsize, hideCursor: true, stream: stderr, gracefulExit: false },
       progress.Presets.shades_classic,
     );
-    bar.start(total, 0);
-    return { update: (done) => bar.update(done), stop: () => bar.stop() };
+    const started = performance.now();
+    bar.start(total, 0, { rate: 0 });
+    return {
+      update: (done) => bar.update(done, { rate: Math.round((done * 1000) / Math.max(1, performance.now() - started)) }),
+      stop: () => bar.stop(),
+    };
   }
 }
+
+/** Milliseconds between lines about work whose end is not known: on a terminal one line is written over, elsewhere they add up. */
+const TELL = { terminal: 200, pipe: 10_000 };
 
 function pad(text: string, width: number, align: 'left' | 'right' = 'left'): string {
   const space = ' '.repeat(Math.max(0, width - widthOf(text)));

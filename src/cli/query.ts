@@ -7,20 +7,24 @@ import type { Command } from 'commander';
 import type { JsonValue, MemoryQuery } from '../memory/types.js';
 import { UsageError } from './session.js';
 
-/** What {@link addQueryOptions} lets a user type. */
-export interface QueryOptions {
+/** What {@link addFilterOptions} lets a user type. */
+export interface FilterOptions {
   readonly user?: string;
   readonly trace?: string;
   readonly since?: string;
   readonly until?: string;
   readonly metadata?: readonly string[];
+}
+
+/** What {@link addQueryOptions} lets a user type. */
+export interface QueryOptions extends FilterOptions {
   readonly limit: string;
   readonly offset: string;
   readonly order: string;
 }
 
-/** Adds the filters of a query to a command. */
-export function addQueryOptions(command: Command): Command {
+/** Adds options that say which conversations are meant, all of them by default. */
+export function addFilterOptions(command: Command): Command {
   return command
     .option('-u, --user <id>', 'only conversations of this user')
     .option('--trace <id>', 'only conversations of this trace')
@@ -30,7 +34,12 @@ export function addQueryOptions(command: Command): Command {
       '-m, --metadata <key=value>',
       'metadata must hold this value (JSON or text); repeatable',
       (value: string, before: readonly string[] | undefined): readonly string[] | undefined => [...(before ?? []), value],
-    )
+    );
+}
+
+/** Adds the filters of a query to a command, and how many to show in which order. */
+export function addQueryOptions(command: Command): Command {
+  return addFilterOptions(command)
     .option('-n, --limit <count>', 'at most so many, or "all"', '50')
     .option('--offset <count>', 'skip so many', '0')
     .option('--order <order>', 'newest or oldest first, by the last write', 'newest');
@@ -107,6 +116,22 @@ function readMetadata(pairs: readonly string[]): Record<string, JsonValue> {
 }
 
 /**
+ * The filters that were typed.
+ *
+ * @throws UsageError naming the option
+ */
+export function readFilters(options: FilterOptions): MemoryQuery {
+  const query: MemoryQuery = {};
+  if (options.user !== undefined) query.userId = checkedId(options.user, '--user');
+  if (options.trace !== undefined) query.traceId = checkedId(options.trace, '--trace');
+  if (options.since !== undefined) query.since = readTime(options.since, '--since', false);
+  if (options.until !== undefined) query.until = readTime(options.until, '--until', true);
+  if (query.since && query.until && query.since > query.until) throw new UsageError('--since must not be later than --until.');
+  if (options.metadata !== undefined) query.metadata = readMetadata(options.metadata);
+  return query;
+}
+
+/**
  * The query that was typed. `limit` is left out for "all".
  *
  * @throws UsageError naming the option
@@ -114,13 +139,7 @@ function readMetadata(pairs: readonly string[]): Record<string, JsonValue> {
 export function readQuery(options: QueryOptions): MemoryQuery {
   if (options.order !== 'newest' && options.order !== 'oldest')
     throw new UsageError(`--order must be newest or oldest, got "${options.order}".`);
-  const query: MemoryQuery = { order: options.order, offset: readCount(options.offset, '--offset') };
+  const query: MemoryQuery = { ...readFilters(options), order: options.order, offset: readCount(options.offset, '--offset') };
   if (options.limit !== 'all') query.limit = readCount(options.limit, '--limit');
-  if (options.user !== undefined) query.userId = options.user;
-  if (options.trace !== undefined) query.traceId = options.trace;
-  if (options.since !== undefined) query.since = readTime(options.since, '--since', false);
-  if (options.until !== undefined) query.until = readTime(options.until, '--until', true);
-  if (query.since && query.until && query.since > query.until) throw new UsageError('--since must not be later than --until.');
-  if (options.metadata !== undefined) query.metadata = readMetadata(options.metadata);
   return query;
 }

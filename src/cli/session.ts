@@ -41,7 +41,7 @@ export class Session {
   /** Fires on SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   private readonly url: string | undefined;
-  private provider: MemoryProvider | undefined;
+  private readonly opened: MemoryProvider[] = [];
 
   /** @param fields - the URL is that of `--provider` */
   constructor(fields: { out: Output; env: Readonly<Record<string, string | undefined>>; signal: AbortSignal; url: string | undefined }) {
@@ -79,13 +79,29 @@ export class Session {
     const configured = this.config();
     const config = this.configured ? configured : (otherwise ?? configured);
     this.location = describeProvider(config).location;
+    return await this.#open(config, create);
+  }
+
+  /**
+   * Opens a store beside the one of the global options; {@link close} closes it.
+   *
+   * @param config - see {@link configOf}
+   * @param create - as for {@link open}
+   */
+  async openOther(config: MemoryProviderConfig, create: boolean): Promise<MemoryProvider> {
+    return await this.#open(config, create);
+  }
+
+  async #open(config: MemoryProviderConfig, create: boolean): Promise<MemoryProvider> {
     if (!create) await this.#mustExist(config);
-    this.provider = await createMemoryProvider(config);
-    return this.provider;
+    const provider = await createMemoryProvider(config);
+    this.opened.push(provider);
+    return provider;
   }
 
   /** Reading leaves nothing behind: what opening would create is an error. */
   async #mustExist(config: MemoryProviderConfig): Promise<void> {
+    const { location } = describeProvider(config);
     const look = await lookAtStore(config);
     if (look?.state !== 'absent' && look?.state !== 'foreign') return;
     const missing =
@@ -97,7 +113,7 @@ export class Session {
             ? 'there is no such file'
             : 'there are no conversations in this file';
     throw new MemoryConnectionError(
-      `open "${this.location}": ${missing}. Check the ${config.type === 'postgres' ? 'database, schema and table' : config.type === 'redis' ? 'server, database and prefix' : 'path'}; jaf-memory chat or your program creates it.`,
+      `open "${location}": ${missing}. Check the ${config.type === 'postgres' ? 'database, schema and table' : config.type === 'redis' ? 'server, database and prefix' : 'path'}; jaf-memory chat or your program creates it.`,
       { provider: config.type, code: 'refused' },
     );
   }
@@ -116,7 +132,7 @@ export class Session {
 
   /** Closes what was opened. */
   async close(): Promise<void> {
-    await this.provider?.close();
+    await Promise.all(this.opened.map((provider) => provider.close()));
   }
 }
 

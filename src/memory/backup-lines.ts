@@ -50,7 +50,7 @@ export async function* recordsOf(source: Source, maxLine: number): AsyncGenerato
       yield { line: number, problem: item.problem, size: 0 };
       continue;
     }
-    const text = (number === 1 ? item.replace(/^\ufeff/, '') : item).replace(/\r?\n$/, '');
+    const text = (number === 1 ? item.replace(/^\ufeff/, '') : item).replace(/[\r\n]+$/, '');
     size = whole ? size + text.length : text.length;
     if (size > maxLine) {
       reader.damaged = true;

@@ -7,9 +7,9 @@ import { hasPart, type Layout, layOut, pairIssues } from './integrity.js';
 import type { Issue, Message, ToolCall } from './types.js';
 
 /** The extra key of a message that a repair put in or moved; its value is the kind of the issue it repairs. */
-export const REPAIR_KEY = 'jaf_repair';
+const REPAIR_KEY = 'jaf_repair';
 /** The extra key that says how to take a repair back; see {@link undoRepairs}. */
-export const UNDO_KEY = 'jaf_undo';
+const UNDO_KEY = 'jaf_undo';
 
 /** What stands under {@link UNDO_KEY}. Without `index` the message was put in, and goes. */
 interface Undo {
@@ -171,5 +171,5 @@ export function undoRepairs(messages: readonly Message[]): readonly Message[] {
 
 function withoutKeys(message: Message): Message {
   const { [REPAIR_KEY]: _kind, [UNDO_KEY]: _undo, ...rest } = message;
-  return rest as Message;
+  return rest;
 }
