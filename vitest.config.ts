@@ -18,6 +18,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    // a suite of its own: npm run test:proof
+    exclude: ['**/node_modules/**', 'test/proof/**'],
     globalSetup: ['test/support/install.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

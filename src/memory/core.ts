@@ -7,7 +7,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { Coalescer, type QueuedRemove, type QueuedWrite } from './coalesce.js';
 import { Deadlines } from './deadline.js';
-import type { Classified, Remove, RemoveOutcome, StorageDriver, StoreInfo, Trip, WriteOutcome, WriterMark } from './driver.js';
+import type { Classified, RemoveOutcome, StorageDriver, StoreInfo, Trip, WriteOutcome, WriterMark } from './driver.js';
 import { MemoryAbortError, MemoryConnectionError, MemoryError } from './errors.js';
 import { Metrics } from './metrics.js';
 import { backoff, type CallContext, describeCall, errorOf, mayHaveApplied, waitKind } from './retry.js';

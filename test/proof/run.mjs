@@ -96,7 +96,9 @@ function table(part) {
     ...rows.map((row) => [row.backend, row.what, ...columns.map((column) => format(row.numbers[column]))]),
   ];
   const widths = cells[0].map((_, i) => Math.max(...cells.map((row) => row[i].length)));
-  return cells.map((row) => `| ${row.map((cell, i) => (i > 1 ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`).join('\n');
+  return cells
+    .map((row) => `| ${row.map((cell, i) => (i > 1 ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`)
+    .join('\n');
 }
 
 const format = (value) => (value === undefined ? '' : typeof value === 'number' ? value.toLocaleString('en') : value);

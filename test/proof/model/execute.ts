@@ -375,7 +375,7 @@ const tagOf = (message: Message): string => {
 };
 
 /** The message of a tag. */
-export function messageOf(tag: string): Message {
+function messageOf(tag: string): Message {
   switch (tag[0]) {
     case 'a':
       return { role: 'assistant', content: tag };

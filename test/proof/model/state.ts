@@ -59,9 +59,9 @@ export interface Snapshot {
 
 /** What a provider's options add to its writes. */
 export interface Defaults {
-  readonly ttl?: number | undefined;
-  readonly maxMessages?: number | undefined;
-  readonly compressionThreshold?: number | undefined;
+  readonly ttl?: number;
+  readonly maxMessages?: number;
+  readonly compressionThreshold?: number;
 }
 
 /** What a write answered. */

@@ -47,7 +47,9 @@ describe.each(Object.keys(starts))('%s', (name) => {
     await server?.destroy();
   });
 
-  it('10,000 writes under way and 500 more: those are refused at once, the others are all done, each once', { timeout: 300_000 }, async () => {
+  it('10,000 writes under way and 500 more: those are refused at once, the others are all done, each once', {
+    timeout: 300_000,
+  }, async () => {
     await using provider = await server.open(proxy.port);
     await provider.storeMessages('warm', [user('x')]);
     proxy.weather = 'delay';
@@ -65,7 +67,8 @@ describe.each(Object.keys(starts))('%s', (name) => {
     const refused = outcomes.filter((outcome) => !outcome.ok);
     expect(refused.length).toBe(OVER);
     for (const outcome of refused)
-      if (!outcome.ok) expect(outcome.error).toMatchObject({ name: 'MemoryConnectionError', code: 'overloaded', outcome: 'not_applied', retryable: true });
+      if (!outcome.ok)
+        expect(outcome.error).toMatchObject({ name: 'MemoryConnectionError', code: 'overloaded', outcome: 'not_applied', retryable: true });
     // the first come, and in order
     expect(outcomes.slice(0, IN_FLIGHT).every((outcome) => outcome.ok)).toBe(true);
     for (let c = 0; c < conversations; c++) {
@@ -73,7 +76,12 @@ describe.each(Object.keys(starts))('%s', (name) => {
       expect(there).toEqual(Array.from({ length: IN_FLIGHT / conversations }, (_, i) => c + i * conversations));
     }
     const perWrite = (peak - before) / IN_FLIGHT;
-    found({ part: 'overload', backend: name, what: '10,500 writes at once, 50 ms per trip', numbers: { accepted: IN_FLIGHT, refused: OVER, lost: 0, doubled: 0, 'heap per waiting write, bytes': Math.round(perWrite) } });
+    found({
+      part: 'overload',
+      backend: name,
+      what: '10,500 writes at once, 50 ms per trip',
+      numbers: { accepted: IN_FLIGHT, refused: OVER, lost: 0, doubled: 0, 'heap per waiting write, bytes': Math.round(perWrite) },
+    });
     // 64 MB of bodies may wait; these are 2 MB, and each costs a few objects
     expect(peak - before).toBeLessThan(200_000_000);
     // and it is over
@@ -115,6 +123,11 @@ describe.each(Object.keys(starts))('%s', (name) => {
     expect(hogDone).toBe(2000);
     // one write of a conversation at a time: while 200 guests come and go the hog moves a few places
     expect(Math.max(...late)).toBeLessThan(100);
-    found({ part: 'overload', backend: name, what: '200 guests behind 2,000 writes of one conversation', numbers: { 'writes of the one done when the last guest was': Math.max(...late) } });
+    found({
+      part: 'overload',
+      backend: name,
+      what: '200 guests behind 2,000 writes of one conversation',
+      numbers: { 'writes of the one done when the last guest was': Math.max(...late) },
+    });
   });
 });

@@ -44,7 +44,7 @@ async function through(
       expect(performance.now() - began).toBeLessThan(DEADLINE + 5000); // it ends
       if (result.ok) acknowledged[which]?.push(`${n}`);
       else {
-        const { outcome, name } = result.error as MemoryError;
+        const { outcome, name } = result.error;
         expect(name).toBe('MemoryConnectionError');
         tally[outcome === 'unknown' ? 'unknown' : 'not applied']++;
         if (outcome === 'not_applied') refused[which]?.add(`${n}`);

@@ -16,7 +16,6 @@ import {
   type MemoryProvider,
   MemoryStorageError,
   type Message,
-  type Metadata,
   repairMessages,
   textOf,
   toChatMessages,
@@ -214,14 +213,14 @@ describe('arguments', () => {
           await answer('clear', () => provider.clearUserConversations(who as string));
           await answer('stats', () => provider.getStats(who as string));
           await answer('find', async () => {
-            const list = await provider.findConversations(more as never);
+            const list = await provider.findConversations(more);
             if (more['userId'] !== undefined) for (const c of list) expect(c.userId).toBe(more['userId']);
           });
           await answer('iterate', async () => {
-            for await (const c of provider.iterateConversations(more as never)) expect(c.conversationId).toBeTypeOf('string');
+            for await (const c of provider.iterateConversations(more)) expect(c.conversationId).toBeTypeOf('string');
           });
           await answer('forUser', () => provider.forUser(who as string).findConversations());
-          const result = await provider.appendMessages(id as string, [user('y')], undefined, more as never);
+          const result = await provider.appendMessages(id as string, [user('y')], undefined, more);
           if (!result.ok) expect(result.error.code).not.toBe('internal');
           expect((await provider.getConversation('mine'))?.messages.map(textOf)).toEqual(['x']);
         },
@@ -293,13 +292,13 @@ describe('files', () => {
   it('lines of an export, damaged at random: the others arrive, and the report names the damaged', { timeout: 0 }, async () => {
     await using source = createInMemoryProvider();
     for (let n = 0; n < 10; n++)
-      unwrap(await source.storeMessages(`c${n}`, [user(`text ${n}`), { role: 'assistant', content: 'é😀\0' }], { n } as Metadata));
+      unwrap(await source.storeMessages(`c${n}`, [user(`text ${n}`), { role: 'assistant', content: 'é😀\0' }], { n }));
     const lines: string[] = [];
     for await (const line of exportLines(source)) lines.push(line);
     const damage = fc.oneof(
       fc.record({ kind: fc.constant('flip' as const), at: fc.nat(), bit: fc.nat({ max: 6 }) }),
       fc.record({ kind: fc.constant('cut' as const), at: fc.nat() }),
-      fc.record({ kind: fc.constant('replace' as const), with: fc.oneof(text, fc.json(), fc.constant(`${'['.repeat(100_000)}`)) }),
+      fc.record({ kind: fc.constant('replace' as const), with: fc.oneof(text, fc.json(), fc.constant('['.repeat(100_000))) }),
     );
     await fc.assert(
       fc.asyncProperty(fc.nat({ max: lines.length - 1 }), damage, async (which, how) => {
@@ -335,7 +334,7 @@ describe('files', () => {
             await provider.storeMessages(
               `c${n}`,
               Array.from({ length: 40 }, (_, m) => user(`message ${m} of ${n} ${'x'.repeat(50)}`)),
-              { n } as Metadata,
+              { n },
               { compressionThreshold: 10 },
             ),
           );
