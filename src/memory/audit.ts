@@ -5,13 +5,12 @@
  * @module
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import fs, { constants, createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { canonicalJson, digestOf } from './canonical.js';
 import type { AuditLog, ErasureReceipt } from './erase.js';
 import { MemoryConfigError, MemoryError, MemoryStorageError } from './errors.js';
-import { withFileLock } from './file-lock.js';
 
 /** Where the chain begins: what the first line names as the one before it. */
 const GENESIS = '0'.repeat(64);
@@ -110,7 +109,7 @@ async function tailOf(handle: FileHandle, path: string): Promise<{ readonly last
 
 /** Makes sure that a new file is found after loss of power. */
 async function syncFolder(path: string): Promise<void> {
-  const folder = await open(dirname(path), 'r');
+  const folder = await fs.promises.open(dirname(path), 'r');
   try {
     await folder.sync();
   } finally {
@@ -123,7 +122,7 @@ async function syncFolder(path: string): Promise<void> {
  * the chain says so.
  */
 async function appendLine(path: string, key: string, entry: object): Promise<{ hash: string }> {
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  const handle = await fs.promises.open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   try {
     const { size } = await handle.stat();
     const { last, rest, end } = await tailOf(handle, path);
@@ -155,7 +154,7 @@ async function appendLine(path: string, key: string, entry: object): Promise<{ h
         head = whole;
         at = size + 1;
       } else {
-        const cut = await open(`${path}.cut`, 'a', 0o600);
+        const cut = await fs.promises.open(`${path}.cut`, 'a', 0o600);
         try {
           await cut.appendFile(`${rest}\n`);
           await cut.sync();
@@ -198,7 +197,11 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
     subject: (userId) => subjectOf(key, userId),
     append: (entry) => {
       const result = last
-        .then(() => withFileLock(`${path}.lock`, () => appendLine(path, key, entry)))
+        .then(async () => {
+          // loaded with the first entry: few programs that import the package keep an audit log
+          const { withFileLock } = await import('./file-lock.js');
+          return await withFileLock(`${path}.lock`, () => appendLine(path, key, entry));
+        })
         .catch((error: unknown) => {
           throw failed(path, error);
         });

@@ -54,6 +54,10 @@ class Client {
   dead = false;
   /** Conversations of which a request may still arrive, though its sender was told that it is lost. */
   readonly late = new Set<string>();
+  /** Conversations of which a request met a fault. */
+  readonly troubled = new Set<string>();
+  /** A removal of many conversations may still arrive. */
+  latePurge = false;
   #trips = 0;
   readonly #inner: Promise<unknown>[] = [];
 
@@ -71,10 +75,12 @@ class Client {
       if (!fault) return 'pass';
       count(run.counts.faults, fault.kind);
       run.fired++;
+      const ids = operation === 'write' || operation === 'remove' ? ([args[0]].flat() as { id: string }[]).map(({ id }) => id) : [];
+      for (const id of ids) this.troubled.add(id);
       switch (fault.kind) {
         case 'late':
-          for (const { id } of operation === 'write' || operation === 'remove' ? ([args[0]].flat() as { id: string }[]) : [])
-            this.late.add(id);
+          for (const id of ids) this.late.add(id);
+          if (operation === 'purge') this.latePurge = true;
           // what reads too late nobody hears
           return { late: run.rounds(operation === 'write' || operation === 'remove' || operation === 'purge' ? fault.rounds : 0) };
         case 'slow-request':
@@ -99,6 +105,9 @@ class Client {
 async function turns(n: number): Promise<void> {
   for (let i = 0; i < n; i++) await new Promise((turn) => setImmediate(turn));
 }
+
+/** Somebody without faults. */
+const NOBODY = { late: new Set<string>(), troubled: new Set<string>(), latePurge: false };
 
 /** One run of a program. */
 class Run {
@@ -222,7 +231,7 @@ class Run {
   /** Notes a call for the conversations it is about. */
   #note(
     client: number,
-    straggler: ReadonlySet<string>,
+    maker: Pick<Client, 'late' | 'troubled' | 'latePurge'>,
     call: Call,
     now: number,
     begin: number,
@@ -236,13 +245,27 @@ class Run {
       const until = answer.kind === 'unknown' ? Number.POSITIVE_INFINITY : end;
       // a read that was not answered says nothing
       if (answer.kind === 'unknown' && !/^(store|append|restore|delete|clear|erase)$/.test(call.op)) continue;
-      const event = { client, call: 'id' in call ? call : { ...call, id }, now, defaults, begin, end: until, answer };
+      const event = {
+        client,
+        troubled: maker.troubled.has(id),
+        call: 'id' in call ? call : { ...call, id },
+        now,
+        defaults,
+        begin,
+        end: until,
+        answer,
+      };
       if (call.op === 'erase') {
         this.events.push({ ...event, part: 'bar' }, { ...event, part: 'forget' });
+        // it was repeated, and the first attempt is still on its way
+        if (maker.latePurge && until === end)
+          this.events.push({ ...event, part: 'forget', end: Number.POSITIVE_INFINITY, answer: { kind: 'unknown' } });
       } else this.events.push(event);
       // one of its attempts is still on its way: when it was refused, that one may find the store in another state
-      if (!straggler.has(id) || until !== end || !/^(store|append|restore|delete)$/.test(call.op)) continue;
-      const refused = (answer.kind === 'written' && !answer.written.ok) || (answer.kind === 'removed' && answer.removed !== true);
+      if (!maker.late.has(id) || until !== end || !/^(store|append|restore|delete)$/.test(call.op)) continue;
+      const refused =
+        (answer.kind === 'written' && (!answer.written.ok || answer.written.duplicate)) ||
+        (answer.kind === 'removed' && answer.removed !== true);
       if (refused || call.op !== 'delete')
         this.events.push({ ...event, ghost: !refused, end: Number.POSITIVE_INFINITY, answer: { kind: 'unknown' } });
     }
@@ -259,7 +282,7 @@ class Run {
       if (!open) return;
       open = false;
       if ('kind' in answers && answers.kind === 'unknown') this.counts.unknown++;
-      this.#note(n, client.late, call, now, begin, answers);
+      this.#note(n, client, call, now, begin, answers);
     };
     this.#abandon.push([client, () => note({ kind: 'unknown' })]);
     try {
@@ -279,10 +302,8 @@ class Run {
         return;
       }
       if (call.op === 'delete') return note({ kind: 'removed', removed: code });
-      if (call.op === 'erase' && code === 'legal_hold') {
-        open = false;
-        return;
-      }
+      // held from the beginning, or only when others were erased already
+      if (call.op === 'erase' && code === 'legal_hold') return note({ kind: 'unknown' });
       throw error;
     }
   }
@@ -328,7 +349,7 @@ class Run {
     await using provider = createProvider(keepOpen(driver as StorageDriver), { clock: this.clock.now });
     const read = async (call: Call): Promise<void> => {
       const begin = ++this.#time;
-      this.#note(CLIENTS, new Set(), call, this.clock.now(), begin, await perform(provider, call, this.#versions));
+      this.#note(CLIENTS, NOBODY, call, this.clock.now(), begin, await perform(provider, call, this.#versions));
     };
     for (let n = 0; n < CONVERSATIONS; n++) {
       await read({ op: 'get', id: this.#id(n) });

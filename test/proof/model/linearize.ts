@@ -43,6 +43,8 @@ export interface Event {
   readonly part?: 'bar' | 'forget' | undefined;
   /** A copy of an answered write that is still on its way: after an erasure nothing tells that it was applied before. */
   readonly ghost?: boolean | undefined;
+  /** Its first attempt met a fault: the answer is that of a repetition. */
+  readonly troubled?: boolean | undefined;
   readonly now: number;
   readonly defaults: Defaults;
   readonly begin: number;
@@ -72,7 +74,9 @@ function step(state: State, event: Event, events: readonly Event[]): readonly St
       const deletions = events.filter(
         (other) => isDeletion(other) && other.begin < event.end && (other.end > event.begin || other.now >= now),
       );
-      if (deletions.length === 0) return [];
+      // what had expired may have been swept at that moment: that leaves a tombstone, too
+      const swept = event.troubled === true && state.life !== undefined && !visible(state, now);
+      if (deletions.length === 0) return swept ? [state] : [];
       return deletions.some((other) => other.end > event.begin) ? [state, done.state] : [state];
     }
     case 'delete': {
@@ -83,15 +87,18 @@ function step(state: State, event: Event, events: readonly Event[]): readonly St
       const after = clear(state, call.user);
       // one that was begun meanwhile may be left
       const born = state.life && events[state.life.born];
-      const may = unknown || (born !== undefined && born.end > event.begin);
+      // what has expired is left to the sweep, or goes with the others
+      const may = unknown || !visible(state, now) || (born !== undefined && born.end > event.begin);
       return after === state ? [state] : may ? [after, state] : [after];
     }
     case 'erase': {
       if (event.part === 'bar') return [bar(state, call.user, now)];
       const after = forget(state, call.user);
+      // tombstones do not say whose they were: all of them go, but for those that are made meanwhile
+      if (after === state) return state.life ? [state] : [{ ...state, version: 0, forgotten: true }, state];
       const born = state.life && events[state.life.born];
       const may = unknown || (born !== undefined && born.end > event.begin);
-      return after === state ? [state] : may ? [after, state] : [after];
+      return may ? [after, state] : [after];
     }
     case 'purge':
     case 'stats':
