@@ -85,20 +85,27 @@ const findings = existsSync(results)
   : [];
 rmSync(folder, { recursive: true, force: true });
 
-/** A table of one part: as Markdown, which can be read on a terminal, too. */
+/** Tables of one part, one for each set of columns: as Markdown, which can be read on a terminal, too. */
 function table(part) {
-  const rows = findings.filter((finding) => finding.part === part);
-  if (rows.length === 0) return undefined;
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row.numbers)))];
-  const cells = [
-    ['backend', 'what', ...columns],
-    ['---', '---', ...columns.map(() => '---:')],
-    ...rows.map((row) => [row.backend, row.what, ...columns.map((column) => format(row.numbers[column]))]),
-  ];
-  const widths = cells[0].map((_, i) => Math.max(...cells.map((row) => row[i].length)));
-  return cells
-    .map((row) => `| ${row.map((cell, i) => (i > 1 ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`)
-    .join('\n');
+  const byColumns = new Map();
+  for (const row of findings.filter((finding) => finding.part === part)) {
+    const columns = Object.keys(row.numbers);
+    const key = columns.join();
+    if (!byColumns.has(key)) byColumns.set(key, { columns, rows: [] });
+    byColumns.get(key).rows.push(row);
+  }
+  const texts = [...byColumns.values()].map(({ columns, rows }) => {
+    const cells = [
+      ['backend', 'what', ...columns],
+      ['---', '---', ...columns.map(() => '---:')],
+      ...rows.map((row) => [row.backend, row.what, ...columns.map((column) => format(row.numbers[column]))]),
+    ];
+    const widths = cells[0].map((_, i) => Math.max(...cells.map((row) => row[i].length)));
+    return cells
+      .map((row) => `| ${row.map((cell, i) => (i > 1 ? cell.padStart(widths[i]) : cell.padEnd(widths[i]))).join(' | ')} |`)
+      .join('\n');
+  });
+  return texts.length === 0 ? undefined : texts.join('\n\n');
 }
 
 const format = (value) => (value === undefined ? '' : typeof value === 'number' ? value.toLocaleString('en') : value);
@@ -115,13 +122,28 @@ const minutes = ((Date.now() - began) / 60_000).toFixed(1);
 const closing = `${findings.length} findings in ${minutes} minutes${options.long ? ' (--long)' : ''}, seed ${options.seed}, Node ${process.version}; ${leaked.length === 0 ? 'no planted secret' : `${leaked.length} lines with planted secrets`} in ${printed.length.toLocaleString('en')} printed characters.`;
 console.log(`\n${closing}`);
 
+/** A table in which rows of this run take the place of earlier ones of the same backend; the others stay. */
+function merged(before, after) {
+  const [head, rule, ...rows] = after.split('\n');
+  const columns = (line) => line.split('|').map((cell) => cell.trim());
+  const old = before.split('\n').filter((line) => line.startsWith('|'));
+  if (old.length < 3 || columns(old[0]).join() !== columns(head).join()) return after;
+  const now = new Set(rows.map((row) => columns(row)[1]));
+  return [head, rule, ...old.slice(2).filter((row) => !now.has(columns(row)[1])), ...rows].join('\n');
+}
+
 if (options.write) {
   const file = join(root, 'docs/reliability.md');
   let text = readFileSync(file, 'utf8');
-  for (const [part, rows] of [...tables, ['run', closing]]) {
-    const pattern = new RegExp(`(<!-- proof: ${part} -->\n)[^]*?(\n<!-- /proof -->)`);
-    if (!pattern.test(text)) throw new Error(`docs/reliability.md has no place for ${part}`);
-    text = text.replace(pattern, (_all, open, close) => `${open}\n${rows}\n${close}`);
+  // --long takes hours: it may be run for one backend after the other
+  const places = options.long ? [...tables].map(([part, rows]) => [`${part} long`, rows]) : [...tables, ['run', closing]];
+  for (const [part, rows] of places) {
+    const pattern = new RegExp(`(<!-- proof: ${part} -->\n)([^]*?)(\n<!-- /proof -->)`);
+    if (!pattern.test(text)) {
+      if (options.long) continue;
+      throw new Error(`docs/reliability.md has no place for ${part}`);
+    }
+    text = text.replace(pattern, (_all, open, before, close) => `${open}\n${options.long ? merged(before, rows) : rows}\n${close}`);
   }
   writeFileSync(file, text);
 }

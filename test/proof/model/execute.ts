@@ -58,10 +58,14 @@ class Client {
   readonly troubled = new Set<string>();
   /** A removal of many conversations may still arrive. */
   latePurge = false;
+  /** Tells it from the one before in its place: a provider knows late writes of its own only. */
+  readonly instance: number;
   #trips = 0;
   readonly #inner: Promise<unknown>[] = [];
 
-  constructor(driver: StorageDriver, clock: FakeClock, options: Defaults, plan: PlannedFault[], run: Run, hasty: boolean) {
+  constructor(driver: StorageDriver, clock: FakeClock, options: Defaults, plan: PlannedFault[], run: Run, place: number, instance: number) {
+    const hasty = place === 1;
+    this.instance = instance;
     const watched = aroundTrips(keepOpen(driver), (_operation: Operation, _args, send) => {
       const sent = send();
       this.#inner.push(sent.catch(() => undefined));
@@ -107,7 +111,7 @@ async function turns(n: number): Promise<void> {
 }
 
 /** Somebody without faults. */
-const NOBODY = { late: new Set<string>(), troubled: new Set<string>(), latePurge: false };
+const NOBODY = { late: new Set<string>(), troubled: new Set<string>(), latePurge: false, instance: -1 };
 
 /** One run of a program. */
 class Run {
@@ -144,7 +148,7 @@ class Run {
   #client(n: number, faults: readonly PlannedFault[]): Client {
     const driver = this.#drivers[n % this.#drivers.length] as StorageDriver;
     const plan = [...faults].sort((a, b) => a.trip - b.trip);
-    const client = new Client(driver, this.clock, OPTIONS[n % OPTIONS.length] ?? {}, plan, this, n === 1);
+    const client = new Client(driver, this.clock, OPTIONS[n % OPTIONS.length] ?? {}, plan, this, n, this.#all.length);
     this.#all.push(client);
     return client;
   }
@@ -231,7 +235,7 @@ class Run {
   /** Notes a call for the conversations it is about. */
   #note(
     client: number,
-    maker: Pick<Client, 'late' | 'troubled' | 'latePurge'>,
+    maker: Pick<Client, 'late' | 'troubled' | 'latePurge' | 'instance'>,
     call: Call,
     now: number,
     begin: number,
@@ -246,7 +250,7 @@ class Run {
       // a read that was not answered says nothing
       if (answer.kind === 'unknown' && !/^(store|append|restore|delete|clear|erase)$/.test(call.op)) continue;
       const event = {
-        client,
+        client: maker.instance,
         troubled: maker.troubled.has(id),
         call: 'id' in call ? call : { ...call, id },
         now,
@@ -262,7 +266,7 @@ class Run {
           this.events.push({ ...event, part: 'forget', end: Number.POSITIVE_INFINITY, answer: { kind: 'unknown' } });
       } else this.events.push(event);
       // one of its attempts is still on its way: when it was refused, that one may find the store in another state
-      if (!maker.late.has(id) || until !== end || !/^(store|append|restore|delete)$/.test(call.op)) continue;
+      if (!maker.late.has(id) || !/^(store|append|restore|delete)$/.test(call.op)) continue;
       const refused =
         (answer.kind === 'written' && (!answer.written.ok || answer.written.duplicate)) ||
         (answer.kind === 'removed' && answer.removed !== true);

@@ -56,7 +56,19 @@ export interface Event {
 const same = (a: unknown, b: unknown): boolean => stable(a) === stable(b);
 
 /** The states after the event when it happens now; none when its answer is not the one of the reference. */
-function step(state: State, event: Event, events: readonly Event[]): readonly State[] {
+function step(before: State, event: Event, events: readonly Event[]): readonly State[] {
+  const state = before.time < event.now ? { ...before, time: event.now } : before;
+  // who comes late, with the time of his call, finds swept what was over since: conversations, and bars of erased users
+  const { life, bars, time } = state;
+  const swept = (over: number | undefined): boolean => over !== undefined && over <= time && over > event.now;
+  const without = Object.fromEntries(Object.entries(bars).filter(([, until]) => !swept(until)));
+  const states = [state];
+  if (swept(life?.expiresAt)) states.push({ ...state, life: undefined });
+  if (Object.keys(without).length < Object.keys(bars).length) states.push(...states.map((one) => ({ ...one, bars: without })));
+  return states.flatMap((one) => stepAs(one, event, events));
+}
+
+function stepAs(state: State, event: Event, events: readonly Event[]): readonly State[] {
   const { call, now, answer } = event;
   const unknown = answer.kind === 'unknown';
   switch (call.op) {

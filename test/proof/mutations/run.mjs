@@ -1,6 +1,6 @@
 // Mistakes put into the real drivers and the layer above them, one at a time: does the model check (test/proof/model) notice?
 //
-//   node test/proof/mutations/run.mjs [--only TEXT] [--programs 400]
+//   node test/proof/mutations/run.mjs [--only TEXT] [--programs 400] [--write]
 //
 // Each of list.json is a place in a file, found exactly once, and what stands there instead. It works in a copy of the sources in
 // a temporary folder. Prints a table; what survives is listed in docs/reliability.md. Exit code 1: one survived that is not listed there.
@@ -12,7 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const { values } = parseArgs({ options: { only: { type: 'string' }, programs: { type: 'string', default: '400' } } });
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, programs: { type: 'string', default: '400' }, write: { type: 'boolean', default: false } },
+});
 const all = JSON.parse(readFileSync(new URL('./list.json', import.meta.url), 'utf8'));
 const chosen = all.filter(({ what }) => values.only === undefined || what.includes(values.only));
 const known = readFileSync(join(root, 'docs/reliability.md'), 'utf8');
@@ -68,6 +70,22 @@ try {
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+if (values.write) {
+  const file = join(root, 'docs/reliability.md');
+  const table = [
+    '| mistake | file | |',
+    '| --- | --- | --- |',
+    ...rows.map(({ what, file: at, caught }) => `| ${what} | ${at} | ${caught ? 'noticed' : '**survived**'} |`),
+  ];
+  const text = `${rows.filter(({ caught }) => caught).length} of ${rows.length} are noticed, with ${values.programs} programs each.\n\n${table.join('\n')}`;
+  writeFileSync(
+    file,
+    readFileSync(file, 'utf8').replace(
+      /(<!-- proof: mutations -->\n)[^]*?(\n<!-- \/proof -->)/,
+      (_all, open, close) => `${open}\n${text}\n${close}`,
+    ),
+  );
 }
 const survivors = rows.filter(({ caught }) => !caught);
 console.log(`${rows.length - survivors.length} of ${rows.length} noticed.`);
