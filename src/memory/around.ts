@@ -4,7 +4,7 @@
  * @module
  */
 import { type CopyErasure, INTERNALS, type Internals, internalsOf } from './internals.js';
-import { purgeUser } from './purging.js';
+import { forgetRemains, purgeUser } from './purging.js';
 import type { Result } from './result.js';
 import type {
   AppendOptions,
@@ -136,6 +136,7 @@ export async function eraseFrom(provider: MemoryProvider, userId: string, erasur
   const hash = await core.ownerHash(userId);
   await core.trip(call, (trip) => core.driver.bar(hash, erasure.until, trip));
   await purgeUser(core, call, userId, { allowHold: erasure.allowHold, forget: true });
+  await forgetRemains(core, call);
   await internals.eraseCopies?.(userId, erasure);
 }
 

@@ -7,7 +7,7 @@ import { digestOf } from './canonical.js';
 import { MemoryAbortError, MemoryAccessError, MemoryStorageError } from './errors.js';
 import { internalsOf } from './internals.js';
 import { Problems } from './problems.js';
-import { purgeUser, reapAll } from './purging.js';
+import { forgetRemains, purgeUser } from './purging.js';
 import { type CallContext, describeCall } from './retry.js';
 import type { MemoryProvider } from './types.js';
 import { checkId, checkInteger, checkSignal } from './validate.js';
@@ -108,9 +108,7 @@ export async function eraseUser(provider: MemoryProvider, userId: string, option
   };
   const { removed, messages } = await purgeUser(core, call, userId, { allowHold, forget: true, onBatch });
   if (!allowHold) await refuseHeld(provider, call, userId, 'came under legal hold meanwhile. The others are erased');
-  // bodies and tombstones of conversations that were deleted or over do not say whose they were: all of them go
-  await reapAll(core, call, { signal, forget: true });
-  await core.trip(call, (trip) => core.driver.scrub?.(trip) ?? Promise.resolve(), { signal });
+  await forgetRemains(core, call, signal);
 
   await internals.eraseCopies?.(userId, { until, allowHold });
   const failures = await callHooks(hooks, userId, provider);

@@ -95,3 +95,13 @@ async function newestOf(core: Core, call: CallContext, owner: string): Promise<C
   } while (after);
   return undefined;
 }
+
+/**
+ * The end of an erasure, in the store itself and in stores that hold copies: what {@link purgeUser} leaves goes too. Bodies and
+ * tombstones of conversations that were deleted or over do not say whose they were, so all of them go, and then the pages they
+ * stood on.
+ */
+export async function forgetRemains(core: Core, call: CallContext, signal?: AbortSignal): Promise<void> {
+  await reapAll(core, call, { signal, forget: true });
+  await core.trip(call, (trip) => core.driver.scrub?.(trip) ?? Promise.resolve(), { signal });
+}

@@ -1,9 +1,13 @@
 // withFallback and withCache: what they serve, what they never serve, and what they tell.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { run } from 'jaf';
 import {
   type ConversationMemory,
   createInMemoryProvider,
   createProvider,
+  createSqliteProvider,
   eraseUser,
   exportConversations,
   type MemoryConnectionError,
@@ -155,6 +159,27 @@ describe('withFallback', () => {
     await eraseUser(down, 'ann', { audit });
     expect(await ids(primary)).toEqual(['c2']);
     expect(await ids(secondary)).toEqual(['c2']);
+  });
+
+  it('an erasure leaves nothing in the file of the copies either: no tombstone that names a conversation, no page', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'jaf-decorators-'));
+    try {
+      const path = join(folder, 'copies.db');
+      const provider = withFallback(createInMemoryProvider(), await createSqliteProvider({ path, sweep: false }));
+      const copies = await createSqliteProvider({ path, sweep: false });
+      for (const id of ['conversation-gone-before', 'conversation-there'])
+        unwrap(await copies.storeMessages(id, [user('what nobody may find')], {}, { userId: 'ann-of-the-copies' }));
+      await copies.deleteConversation('conversation-gone-before');
+      await copies.close();
+      const dump = (): string => readdirSync(folder).reduce((all, name) => all + readFileSync(join(folder, name), 'latin1'), '');
+      expect(dump()).toContain('conversation-gone-before');
+      await eraseUser(provider, 'ann-of-the-copies', { audit });
+      for (const text of ['conversation-gone-before', 'conversation-there', 'what nobody may find', 'ann-of-the-copies'])
+        expect(dump()).not.toContain(text);
+      await provider.close();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
