@@ -32,8 +32,9 @@ async function fillWith(write, size) {
   const newest = Array.from({ length: LIMIT }, (_, n) => idOf(2 * n));
   let at = 2 * size;
   for (const id of newest) {
-    await write(id, USER, ++at);
+    // not in the millisecond of what came before: equal times are in order of the ids
     await new Promise((resolve) => setTimeout(resolve, 5));
+    await write(id, USER, ++at);
   }
   return newest.reverse();
 }

@@ -134,7 +134,16 @@ class LineReader {
       conversation_count?: unknown;
       conversations?: unknown;
     };
-    if (fields.format === FORMAT) {
+    const sound = isSound(own, parsed);
+    if (fields.format === FORMAT && !sound) {
+      // its lines can be judged one by one, and there is nothing to compare their number with before the last one
+      yield* this.#cutOff(line);
+      this.#begin('lines', undefined);
+      yield* this.#unsound(line);
+    } else if (fields.format === END && !sound) {
+      this.#open = undefined;
+      if (!this.#unknown) yield* this.#unsound(line);
+    } else if (fields.format === FORMAT) {
       yield* this.#cutOff(line);
       this.#begin('lines', typeof fields.conversation_count === 'number' ? fields.conversation_count : undefined);
       this.#unknown = fields.version !== VERSION;
@@ -151,10 +160,8 @@ class LineReader {
     } else if (this.#unknown) return;
     else if (Array.isArray(fields.conversations) && !('conversation_id' in parsed) && !('conversationId' in parsed)) {
       yield* recordsOfObject(parsed, line - 1);
-    } else if (!isSound(own, parsed)) {
-      this.damaged = true;
-      yield { line, problem: 'damaged: its checksum does not match', size: 0 };
-    } else {
+    } else if (!sound) yield* this.#unsound(line);
+    else {
       this.#digest.update(`${own}\n`);
       this.#count++;
       yield { line, record: parsed, size: own.length };
@@ -163,6 +170,11 @@ class LineReader {
 
   *end(line: number): Generator<SourceRecord> {
     yield* this.#cutOff(line);
+  }
+
+  *#unsound(line: number): Generator<SourceRecord> {
+    this.damaged = true;
+    yield { line, problem: 'damaged: its checksum does not match', size: 0 };
   }
 
   *#cutOff(line: number): Generator<SourceRecord> {

@@ -36,14 +36,23 @@ function checksum(text: string): string {
 }
 
 /**
- * The record of a conversation as one line of canonical JSON. Its field `checksum` is the CRC-32 of the line without that
- * field, so that a damaged line is known by itself.
+ * A record as one line of canonical JSON. Its field `checksum` is the CRC-32 of the line without that field, so that a damaged
+ * line is known by itself.
+ *
+ * @param record - with at least one field, each of which comes after `checksum` in canonical order
+ */
+export function lineOf(record: object): string {
+  const text = canonicalJson(record);
+  return `${PREFIX}${checksum(text)}",${text.slice(1)}`;
+}
+
+/**
+ * The record of a conversation as a line, see {@link lineOf}.
  *
  * @param c - whole
  */
 export function toLine(c: ConversationSnapshot): string {
-  const text = canonicalJson(toRecord(c));
-  return `${PREFIX}${checksum(text)}",${text.slice(1)}`;
+  return lineOf(toRecord(c));
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from 'node:crypto';
-import { toLine, toRecord } from './backup-records.js';
+import { lineOf, toLine, toRecord } from './backup-records.js';
 import { canonicalJson } from './canonical.js';
 import type { MemoryStorageError } from './errors.js';
 import { readings } from './snapshots.js';
@@ -134,13 +134,13 @@ export async function* exportLines(
 ): AsyncGenerator<string, void, undefined> {
   yield* gathered(provider, query, options, async function* ({ head, lines }) {
     const { signal: _signal, ...asked } = query;
-    yield canonicalJson({ format: FORMAT, version: VERSION, ...head, query: datesAsText(asked) });
+    yield lineOf({ format: FORMAT, version: VERSION, ...head, query: datesAsText(asked) });
     const digest = createHash('sha256');
     for await (const line of lines) {
       digest.update(`${line}\n`);
       yield line;
     }
-    yield canonicalJson({ format: END, conversation_count: head.conversation_count, sha256: digest.digest('hex') });
+    yield lineOf({ format: END, conversation_count: head.conversation_count, sha256: digest.digest('hex') });
   });
 }
 

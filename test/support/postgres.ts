@@ -18,6 +18,8 @@ export interface PostgresServer {
   readonly folder: string;
   /** Process id of the postmaster. */
   readonly pid: number;
+  /** False when it has ended, also by itself. */
+  readonly running: boolean;
   start(): Promise<void>;
   /** Ends every process of the server with SIGKILL: what a crash is. */
   kill(): Promise<void>;
@@ -190,6 +192,9 @@ async function launch(settings: Readonly<Record<string, string>>, more: Postgres
     folder,
     get pid() {
       return child?.pid ?? 0;
+    },
+    get running() {
+      return child !== undefined && child.exitCode === null && child.signalCode === null;
     },
     async start() {
       child = spawn(join(bin, 'postgres'), ['-D', data], { ...options, stdio: ['ignore', 'ignore', 'pipe'] });
