@@ -108,12 +108,63 @@ function table(part) {
   return texts.length === 0 ? undefined : texts.join('\n\n');
 }
 
+/** All faults and backends, with what became of acknowledged writes: "acknowledged: lost / doubled / reordered". */
+function faults() {
+  const rows = new Map();
+  const backends = [];
+  for (const { backend, fault, numbers } of findings) {
+    if (fault === undefined) continue;
+    if (!backends.includes(backend)) backends.push(backend);
+    if (!rows.has(fault)) rows.set(fault, new Map());
+    const row = rows.get(fault);
+    const cell = row.get(backend) ?? { acknowledged: 0, lost: 0, doubled: 0, reordered: 0 };
+    // a history that no order explains is one of the three; which, a person must say
+    for (const name of Object.keys(cell)) cell[name] += numbers[name] ?? numbers['histories without an order'];
+    row.set(backend, cell);
+  }
+  if (rows.size === 0) return undefined;
+  const text = (cell) => (cell ? `${format(cell.acknowledged)}: ${[cell.lost, cell.doubled, cell.reordered].map(format).join(' / ')}` : '');
+  return [
+    `| fault | ${backends.join(' | ')} |`,
+    `| --- | ${backends.map(() => '---:').join(' | ')} |`,
+    ...[...rows].map(([fault, row]) => `| ${fault} | ${backends.map((backend) => text(row.get(backend))).join(' | ')} |`),
+  ].join('\n');
+}
+
+/** How often an operation (across) followed or overlapped another (down) on a conversation, on all backends. */
+function pairs() {
+  const sums = new Map();
+  for (const { numbers } of findings.filter(({ part }) => part === 'pairs'))
+    for (const [pair, n] of Object.entries(numbers)) sums.set(pair, (sums.get(pair) ?? 0) + n);
+  if (sums.size === 0) return undefined;
+  const names = [...new Set([...sums.keys()].flatMap((pair) => pair.split(' ')))].sort();
+  return [
+    `|  | ${names.join(' | ')} |`,
+    `| --- | ${names.map(() => '---:').join(' | ')} |`,
+    ...names.map((first) => `| ${first} | ${names.map((then) => format(sums.get(`${first} ${then}`) ?? 0)).join(' | ')} |`),
+  ].join('\n');
+}
+
 const format = (value) => (value === undefined ? '' : typeof value === 'number' ? value.toLocaleString('en') : value);
 
 const leaked = printed.split('\n').filter((line) => line.includes(SECRET));
 const tables = new Map();
-for (const part of ['model', 'broken drivers', 'crash', 'partition', 'poison', 'isolation', 'overload']) {
-  const text = table(part);
+const TABLES = [
+  'model',
+  'faults of the model',
+  'broken drivers',
+  'crash',
+  'disk',
+  'partition',
+  'failover',
+  'poison',
+  'isolation',
+  'overload',
+  'pairs',
+  'all faults',
+];
+for (const part of TABLES) {
+  const text = part === 'all faults' ? faults() : part === 'pairs' ? pairs() : table(part);
   if (text === undefined) continue;
   tables.set(part, text);
   console.log(`\n${part}\n${text}`);

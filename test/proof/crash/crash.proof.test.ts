@@ -26,8 +26,9 @@ const SERVERS = {
 
 const VICTIMS: readonly Victim[] = ['client', 'server', 'both'];
 
-function judge(backend: string, what: string, cell: ReturnType<typeof noCell>, mayLose: boolean): void {
-  found({ part: 'crash', backend, what, numbers: { ...cell, promised: mayLose ? 'the last ones may go' : 'nothing is lost' } });
+function judge(backend: string, what: string, victim: Victim, cell: ReturnType<typeof noCell>, mayLose: boolean): void {
+  const fault = `${{ client: 'client', server: 'server', both: 'client and server' }[victim]} killed${mayLose ? ', a setting that may lose' : ''}`;
+  found({ part: 'crash', backend, what, fault, numbers: { ...cell, promised: mayLose ? 'the last ones may go' : 'nothing is lost' } });
   const { doubled, reordered, lost, runs } = cell;
   expect({ doubled, reordered, refused: cell['there although refused'], runs }).toEqual({
     doubled: 0,
@@ -49,7 +50,7 @@ describe('SQLite', () => {
         await rm(folder, { recursive: true });
       }
     }
-    judge('sqlite', `durability ${durability}, client killed`, cell, false);
+    judge('sqlite', `durability ${durability}, client killed`, 'client', cell, false);
   });
 });
 
@@ -64,7 +65,7 @@ describe('PostgreSQL', () => {
       } finally {
         await server.destroy();
       }
-      judge('postgres', `${name}, ${victim} killed`, cell, mayLose && victim !== 'client');
+      judge('postgres', `${name}, ${victim} killed`, victim, cell, mayLose && victim !== 'client');
     });
   });
 });
@@ -80,7 +81,7 @@ describe('Redis', () => {
       } finally {
         await server.destroy();
       }
-      judge('redis', `${name}, ${victim} killed`, cell, mayLose && victim !== 'client');
+      judge('redis', `${name}, ${victim} killed`, victim, cell, mayLose && victim !== 'client');
     });
   });
 });

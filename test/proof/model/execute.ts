@@ -1,4 +1,5 @@
 /** Runs a program on real stores through the public methods, and notes who saw what and when. */
+import { createHash } from 'node:crypto';
 import { createProvider, eraseUser, MemoryError, type MemoryProvider, type Message, type StorageDriver, textOf } from 'jaf/memory';
 import { CLOCK_START, type Fault, faulty, type FakeClock } from 'jaf/memory/testing';
 import { aroundTrips, keepOpen, type Operation } from '../../../src/memory/testing/around.js';
@@ -10,7 +11,11 @@ import { type Call, type Defaults, type Seen, stable, type Written } from './sta
 /** What a run adds up. */
 export interface Counts {
   programs: number;
+  /** A digest of each. */
+  distinct: Set<string>;
   calls: number;
+  /** Writes that were told to be stored. */
+  acknowledged: number;
   /** Answers nobody can rely on. */
   unknown: number;
   /** Calls that failed before anything was sent. */
@@ -28,7 +33,9 @@ export interface Counts {
 /** Counts of nothing. */
 export const noCounts = (): Counts => ({
   programs: 0,
+  distinct: new Set(),
   calls: 0,
+  acknowledged: 0,
   unknown: 0,
   refused: 0,
   faults: {},
@@ -286,6 +293,7 @@ class Run {
       if (!open) return;
       open = false;
       if ('kind' in answers && answers.kind === 'unknown') this.counts.unknown++;
+      if ('kind' in answers && answers.kind === 'written' && answers.written.ok) this.counts.acknowledged++;
       this.#note(n, client, call, now, begin, answers);
     };
     this.#abandon.push([client, () => note({ kind: 'unknown' })]);
@@ -545,4 +553,5 @@ export async function runProgram(drivers: readonly StorageDriver[], clock: FakeC
   await run.go();
   run.check();
   counts.programs++;
+  counts.distinct.add(createHash('sha1').update(JSON.stringify(program)).digest('base64'));
 }

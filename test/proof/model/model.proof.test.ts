@@ -63,17 +63,21 @@ describe.each(backends)('%s', (name) => {
       part: 'model',
       backend: name,
       what: `seed ${SEED}`,
+      fault: 'between round trips, clients killed (model)',
       numbers: {
-        programs: counts.programs,
+        programs: counts.distinct.size,
         calls: counts.calls,
+        acknowledged: counts.acknowledged,
         faults: sum(counts.faults),
         'clients killed': counts.kills,
         'answers lost': counts.unknown,
         'programs without a fault': counts.faultless,
         'pairs of operations': `${Object.keys(counts.pairs).length} of ${OPERATIONS.length ** 2}`,
+        'rarest pair': Math.min(...Object.values(counts.pairs)),
         'histories without an order': failures.length,
       },
     });
+    found({ part: 'faults of the model', backend: name, what: 'times', numbers: counts.faults });
     found({ part: 'pairs', backend: name, what: 'calls that follow each other on a conversation', numbers: counts.pairs });
     if (failures.length > 0) throw failures[0];
     expect(counts.programs).toBeGreaterThanOrEqual(PROGRAMS);

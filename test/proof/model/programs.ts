@@ -180,8 +180,16 @@ const fault: fc.Arbitrary<PlannedFault> = fc.record({
   rounds: fc.nat({ max: 3 }),
 });
 
-/** Programs of about 30 to 60 calls. */
-export const program: fc.Arbitrary<Program> = fc.record({
-  rounds: fc.array(round, { minLength: 11, maxLength: 20 }),
-  faults: fc.array(fault, { minLength: 2, maxLength: 8 }),
-});
+/** Calls of a program, at least. */
+export const LEAST_CALLS = 30;
+
+/** Programs of 30 to 80 calls of all clients. */
+export const program: fc.Arbitrary<Program> = fc
+  .record({
+    rounds: fc.array(round, { minLength: 11, maxLength: 20 }),
+    faults: fc.array(fault, { minLength: 2, maxLength: 8 }),
+  })
+  .filter(({ rounds }) => {
+    const calls = rounds.flatMap((one) => one.calls);
+    return calls.length >= LEAST_CALLS && new Set(calls.map((call) => call.client)).size === CLIENTS;
+  });

@@ -80,7 +80,15 @@ describe.each(Object.keys(starts))('%s', (name) => {
       part: 'overload',
       backend: name,
       what: '10,500 writes at once, 50 ms per trip',
-      numbers: { accepted: IN_FLIGHT, refused: OVER, lost: 0, doubled: 0, 'heap per waiting write, bytes': Math.round(perWrite) },
+      fault: 'overload',
+      numbers: {
+        acknowledged: IN_FLIGHT,
+        refused: OVER,
+        lost: 0,
+        doubled: 0,
+        reordered: 0,
+        'heap per waiting write, bytes': Math.round(perWrite),
+      },
     });
     // 64 MB of bodies may wait; these are 2 MB, and each costs a few objects
     expect(peak - before).toBeLessThan(200_000_000);

@@ -7,6 +7,8 @@ export interface Finding {
   readonly part: string;
   readonly backend: string;
   readonly what: string;
+  /** The row of the table of all faults in which `acknowledged`, `lost`, `doubled` and `reordered` of `numbers` are added up. */
+  readonly fault?: string;
   /** Columns and numbers, in order. */
   readonly numbers: Readonly<Record<string, number | string>>;
 }
