@@ -27,10 +27,28 @@ function node24() {
   return binary;
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { provider: { type: 'string', multiple: true }, repetitions: { type: 'string', default: '7' } },
-});
+const usage = 'npm run bench:peers [-- ROW…] [--provider memory|redis|postgres]… [--repetitions N]';
+const { values, positionals } = asked();
+
+function asked() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        provider: { type: 'string', multiple: true },
+        repetitions: { type: 'string', default: '7' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+  } catch (error) {
+    console.error(`error: ${error.message}\n${usage}`);
+    process.exit(2);
+  }
+}
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 if (!existsSync(`${here}node_modules`)) npm(here, 'ci');
 const { ROWS } = await import('./rows.mjs');
 const { CONTENDERS } = await import('./contenders.mjs');
