@@ -58,7 +58,13 @@ export async function* recordsOf(source: Source, maxLine: number): AsyncGenerato
       if (whole) return;
       continue;
     }
-    if (whole) whole.push(text);
+    if (whole?.length === 1 && parse(text) !== undefined) {
+      // the first line was not the beginning of an object, but what is left of a header
+      whole = undefined;
+      reader.damaged = true;
+      yield { line: number - 1, problem: 'not JSON', size: 0 };
+      yield* reader.read(text, number);
+    } else if (whole) whole.push(text);
     else if (text.trim() === '') continue;
     else if (!reader.began && text.trim() === '{') whole = [text];
     else yield* reader.read(text, number);

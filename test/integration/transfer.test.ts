@@ -180,6 +180,9 @@ describe('import', () => {
     const provider = createInMemoryProvider();
     await fill(provider, madeConversations());
     const all = await lines(provider);
+    // what is left of a header may look like the beginning of the object
+    const cut = await importConversations(createInMemoryProvider(), all.with(0, '{'), { onConflict: 'fail' });
+    expect(cut).toMatchObject({ imported: 10, failed: [{ line: 1, reason: 'not JSON' }] });
     for (const line of [0, all.length - 1]) {
       const text = all[line] ?? '';
       for (let at = 0; at < text.length; at++) {
