@@ -181,7 +181,7 @@ const fault: fc.Arbitrary<PlannedFault> = fc.record({
 });
 
 /** Calls of a program, at least. */
-export const LEAST_CALLS = 30;
+const LEAST_CALLS = 30;
 
 /** Programs of 30 to 80 calls of all clients. */
 export const program: fc.Arbitrary<Program> = fc
