@@ -40,6 +40,12 @@ function disk(megabytes: number): SmallDisk {
   return mounted;
 }
 
+/** Writers through a trouble that comes as often as asked; who looks afterwards opens the store as they did. */
+function writeOn(open: () => Promise<MemoryProvider>, trouble: () => Promise<void>): Promise<Tally> {
+  const troubles = Array.from({ length: RUNS }, () => trouble);
+  return writeThrough({ prefix: 'chat', deadline: DEADLINE, open, direct: open, errors: ERRORS, troubles });
+}
+
 function judge(backend: string, what: string, tally: Tally): void {
   const { unknown, ...numbers } = tally;
   found({ part: 'disk', backend, what, fault: what.split(',')[0] ?? what, numbers: { runs: RUNS, ...numbers, unknown } });
@@ -72,14 +78,7 @@ describe.runIf(canMount())('a disk that is full for a while', () => {
       await sleep(500);
       small.free();
     };
-    const tally = await writeThrough({
-      prefix: 'full',
-      deadline: DEADLINE,
-      open,
-      direct: open,
-      errors: ERRORS,
-      troubles: Array.from({ length: RUNS }, () => full),
-    });
+    const tally = await writeOn(open, full);
     expect(tally['not applied']).toBeGreaterThan(0);
     judge('sqlite', 'disk full', tally);
   });
@@ -99,14 +98,7 @@ describe.runIf(canMount())('a disk that is full for a while', () => {
       await server.start();
     };
     const open = (): Promise<MemoryProvider> => createRedisProvider({ url: server.url, deadline: DEADLINE });
-    const tally = await writeThrough({
-      prefix: 'full',
-      deadline: DEADLINE,
-      open,
-      direct: open,
-      errors: ERRORS,
-      troubles: Array.from({ length: RUNS }, () => full),
-    });
+    const tally = await writeOn(open, full);
     expect(tally['not applied'] + tally.unknown + ended).toBeGreaterThan(0);
     judge('redis', `disk full, appendfsync ${appendfsync}`, tally);
   });
@@ -134,14 +126,7 @@ describe.runIf(canMount())('a disk that is full for a while', () => {
       if (!server.running) await server.start();
     };
     const open = (): Promise<MemoryProvider> => createPostgresProvider({ connectionString: server.url, deadline: DEADLINE, sweep: false });
-    const tally = await writeThrough({
-      prefix: 'full',
-      deadline: DEADLINE,
-      open,
-      direct: open,
-      errors: ERRORS,
-      troubles: Array.from({ length: RUNS }, () => full),
-    });
+    const tally = await writeOn(open, full);
     expect(tally['not applied'] + tally.unknown).toBeGreaterThan(0);
     judge('postgres', 'disk full', tally);
   });
@@ -196,14 +181,7 @@ describe('a server that is made read-only for a while', () => {
       await sleep(700);
       await set('ALTER SYSTEM RESET default_transaction_read_only');
     };
-    const tally = await writeThrough({
-      prefix: 'read-only',
-      deadline: DEADLINE,
-      open,
-      direct: open,
-      errors: ERRORS,
-      troubles: Array.from({ length: RUNS }, () => readOnly),
-    });
+    const tally = await writeOn(open, readOnly);
     judge('postgres', 'server read-only', tally);
   });
 });

@@ -7,32 +7,21 @@ import { startPostgres, startReplica } from '../../support/postgres.js';
 import { startCluster } from '../../support/redis-cluster.js';
 import { startSentinel } from '../../support/redis-sentinel.js';
 import { found, setting } from '../support/results.js';
-import { LANES, type Tally, writeThrough } from '../support/writers.js';
+import { LANES, noTally, type Tally, writeThrough } from '../support/writers.js';
 
 const RUNS = setting('RUNS', 3);
 const DEADLINE = 15_000;
 const LONG = 600_000;
 const CONFIRMED = { waitReplicas: { count: 1, timeout: 2000 } };
 
-const nothing = (): Tally => ({
-  acknowledged: 0,
-  lost: 0,
-  doubled: 0,
-  reordered: 0,
-  unknown: 0,
-  'not applied': 0,
-  'there although refused': 0,
-});
-
 /** Runs it as often as asked, each time on servers of its own, and adds up. */
 async function repeat(backend: string, what: string, mayLose: boolean, once: (prefix: string) => Promise<Tally>): Promise<void> {
-  const sum = nothing();
+  const sum = noTally();
   for (let run = 0; run < RUNS; run++)
     for (const [name, n] of Object.entries(await once(`run-${run}`)) as [keyof Tally, number][]) sum[name] += n;
   const promised = mayLose ? 'the last ones may go' : 'nothing is lost';
   const fault = `${what.replace(', waitReplicas', '')}${mayLose ? ', a setting that may lose' : ''}`;
   found({ part: 'failover', backend, what, fault, numbers: { runs: RUNS, ...sum, promised } });
-  // a write that a dying primary took, and its replica did not get, may be told as "not applied" by what it became
   expect({ doubled: sum.doubled, reordered: sum.reordered, refused: sum['there although refused'] }).toEqual({
     doubled: 0,
     reordered: 0,

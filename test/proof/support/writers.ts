@@ -20,6 +20,17 @@ export interface Tally {
   'there although refused': number;
 }
 
+/** Nothing yet. */
+export const noTally = (): Tally => ({
+  acknowledged: 0,
+  lost: 0,
+  doubled: 0,
+  reordered: 0,
+  unknown: 0,
+  'not applied': 0,
+  'there although refused': 0,
+});
+
 /** How to write, and through what. */
 export interface Through {
   readonly open: () => Promise<MemoryProvider>;
@@ -41,7 +52,7 @@ export interface Through {
  */
 export async function writeThrough(through: Through): Promise<Tally> {
   const { deadline, prefix, troubles, errors = ['MemoryConnectionError'] } = through;
-  const tally: Tally = { acknowledged: 0, lost: 0, doubled: 0, reordered: 0, unknown: 0, 'not applied': 0, 'there although refused': 0 };
+  const tally = noTally();
   const provider = await through.open();
   const stop = new AbortController();
   const acknowledged: string[][] = Array.from({ length: LANES }, () => []);
