@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from '@typescript/typescript6';
 
@@ -69,25 +69,49 @@ for (const target of Object.values(manifest.bin))
 for (const expected of ['README.md', 'LICENSE', 'CHANGELOG.md']) if (!files.has(expected)) problem(`${expected} is not in the tarball`);
 for (const file of files) if (/\.(ts|map)$/.test(file) && !file.endsWith('.d.ts')) problem(`${file} does not belong in the tarball`);
 
-/** Entry points that are there for one optional peer, and cannot do without it. */
+/** The command line, which may load what the package depends on; and entry points that cannot do without an optional peer. */
+const CLI = 'dist/cli/main.js';
 const OF_PEER = { 'dist/memory/otel.js': '@opentelemetry/api' };
 const isOwn = (specifier) => specifier.startsWith('.') || specifier.startsWith('node:');
 const required = Object.keys(manifest.dependencies ?? {});
 const optional = Object.keys(manifest.peerDependencies ?? {});
+const code = new Map();
 for (const file of files) {
   if (!file.startsWith('dist/') || !/\.(js|d\.ts)$/.test(file)) continue;
-  const source = ts.createSourceFile(file, readFileSync(join(unpacked, file), 'utf8'), ts.ScriptTarget.Latest);
+  code.set(file, ts.createSourceFile(file, readFileSync(join(unpacked, file), 'utf8'), ts.ScriptTarget.Latest));
+}
+
+/** Files an entry point leads to, at once and on use. */
+function reachedFrom(entry) {
+  const reached = new Set();
+  const reach = (file) => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    const { fixed, dynamic } = importsOf(code.get(file));
+    for (const specifier of [...fixed, ...dynamic]) if (specifier?.startsWith('.')) reach(join(dirname(file), specifier));
+  };
+  reach(entry);
+  return reached;
+}
+
+const programs = [...new Set([CLI, ...Object.values(manifest.exports).flatMap((entry) => entry.default?.slice(2) ?? [])])];
+const reached = new Map(programs.map((entry) => [entry, reachedFrom(entry)]));
+for (const [file, source] of code) {
   const { fixed, dynamic } = importsOf(source);
-  const ofCli = file.startsWith('dist/cli/');
+  const users = programs.filter((entry) => reached.get(entry).has(file));
+  if (file.endsWith('.js') && users.length === 0) problem(`no entry point leads to ${file}`);
+  const onlyOf = (entry) => users.length === 1 && users[0] === entry;
   for (const specifier of fixed) {
-    if (isOwn(specifier) || (ofCli && required.includes(specifier)) || OF_PEER[file] === specifier) continue;
+    if (isOwn(specifier) || (onlyOf(CLI) && required.includes(specifier))) continue;
+    if (users.length === 1 && OF_PEER[users[0]] === specifier) continue;
     problem(`${file} imports "${specifier}": clients load on use only, and their types stay out of ours`);
   }
   for (const specifier of dynamic) {
-    if (specifier === undefined || isOwn(specifier) || optional.includes(specifier) || (ofCli && required.includes(specifier))) continue;
+    if (specifier === undefined ? onlyOf(CLI) : isOwn(specifier) || optional.includes(specifier)) continue;
+    if (onlyOf(CLI) && required.includes(specifier)) continue;
     problem(`${file} loads "${specifier}", which is neither a dependency nor an optional peer`);
   }
-  if (!ofCli && file.endsWith('.d.ts') && hasAny(source)) problem(`${file} holds \`any\``);
+  if (file.endsWith('.d.ts') && hasAny(source)) problem(`${file} holds \`any\``);
 }
 
 const lint = run(join(root, 'node_modules/.bin/publint'), ['run', tarball, '--strict']);

@@ -56,7 +56,6 @@ if (!existsSync(join(pkg, 'dist/memory/index.js'))) {
 const files = positionals.length > 0 ? positionals.map((f) => resolve(f)) : documents();
 const blocks = files.flatMap((file) => blocksOf(relative(root, file), readFileSync(file, 'utf8')));
 const { getMemoryProviderInfo, createMemoryProviderFromEnv } = await import(pathToFileURL(join(pkg, 'dist/memory/index.js')).href);
-const { readMemoryEnv } = await import(pathToFileURL(join(pkg, 'dist/memory/env.js')).href);
 
 function documents() {
   const docs = readdirSync(join(root, 'docs'))
@@ -205,16 +204,15 @@ async function checkVariables(project, block) {
   const { type, ignored } = getMemoryProviderInfo(values);
   if (type !== block.env) return `it describes ${type}, the mark says ${block.env}`;
   if (ignored.length > 0) return `has no effect with ${type}: ${ignored.join(', ')}`;
-  const plain = JSON.stringify({ type });
-  for (const [name, value] of Object.entries(values)) {
-    if (name === 'JAF_MEMORY_TYPE') continue;
-    try {
-      if (JSON.stringify(readMemoryEnv({ JAF_MEMORY_TYPE: type, [name]: value })) === plain) return `${name} is read nowhere`;
-    } catch (error) {
-      // a variable that needs another one beside it is read all the same
-      if (error?.code !== 'config') throw error;
-    }
-  }
+  const read = new Set();
+  const get = (target, name) => {
+    read.add(name);
+    return target[name];
+  };
+  // without a list of its names, what reads a variable asks for it by name
+  getMemoryProviderInfo(new Proxy(values, { get, ownKeys: () => [] }));
+  const strange = Object.keys(values).find((name) => !read.has(name));
+  if (strange !== undefined) return `${strange} is read nowhere`;
   if (server(type) !== undefined) return undefined;
   const provider = await createMemoryProviderFromEnv({
     ...values,

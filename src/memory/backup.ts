@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { lineOf, toLine, toRecord } from './backup-records.js';
 import { canonicalJson } from './canonical.js';
 import type { MemoryStorageError } from './errors.js';
+import { compareIds } from './local.js';
 import { readings } from './snapshots.js';
 import type { MemoryProvider, MemoryQuery } from './types.js';
 
@@ -105,7 +106,6 @@ export async function exportConversations(
     else throw error;
     onProgress?.('read', records.size, undefined);
   }
-  const { compareIds } = await import('./local.js');
   const conversations = [...records].sort(([a], [b]) => compareIds(a, b)).map(([, record]) => record);
   return {
     export_timestamp: timestamp.toISOString(),

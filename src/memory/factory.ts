@@ -1,11 +1,14 @@
 /**
- * Makes a provider of any type. A backend's module is loaded when a provider of that type is made, and not before.
+ * Makes a provider of any type. A server's module is loaded when a provider of that type is made, and not before; so is
+ * SQLite's driver.
  *
  * @module
  */
 import { checkProviderOptions, configError, nearestName } from './config.js';
 import { type Env, readMemoryEnv } from './env.js';
 import type { MemoryConfigError } from './errors.js';
+import { createInMemoryProvider } from './providers/in-memory/index.js';
+import { createSqliteProvider } from './providers/sqlite/index.js';
 import type {
   IoRedisLike,
   MemoryProvider,
@@ -73,12 +76,10 @@ export async function createMemoryProvider(config: MemoryProviderConfig | string
   }
   switch (settings.type) {
     case 'memory': {
-      const { createInMemoryProvider } = await import('./providers/in-memory/index.js');
       const { type: _type, ...own } = settings;
       return createInMemoryProvider(own);
     }
     case 'sqlite': {
-      const { createSqliteProvider } = await import('./providers/sqlite/index.js');
       const { type: _type, ...own } = settings;
       return await createSqliteProvider(own);
     }

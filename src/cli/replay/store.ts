@@ -7,6 +7,7 @@ import { checkPostgresConfig, checkRedisConfig } from '../../memory/config.js';
 import { DEADLINE } from '../../memory/core.js';
 import type { StorageDriver, Write, WriteOutcome } from '../../memory/driver.js';
 import { createProvider } from '../../memory/provider.js';
+import { InMemoryDriver } from '../../memory/providers/in-memory/driver.js';
 import { aroundTrips, type Operation } from '../../memory/testing/around.js';
 import type { MemoryProvider, MemoryProviderConfig } from '../../memory/types.js';
 
@@ -32,10 +33,8 @@ const WRITING: ReadonlySet<Operation> = new Set(['write', 'pack', 'remove', 'pur
 
 async function driverOf(config: MemoryProviderConfig, conversations: number): Promise<StorageDriver> {
   switch (config.type) {
-    case 'memory': {
-      const { InMemoryDriver } = await import('../../memory/providers/in-memory/driver.js');
+    case 'memory':
       return new InMemoryDriver(config.maxConversations ?? conversations);
-    }
     case 'sqlite': {
       const { createSqliteDriver } = await import('../../memory/providers/sqlite/driver.js');
       return createSqliteDriver({ path: config.path ?? './jaf-memory.db', durability: config.durability });
