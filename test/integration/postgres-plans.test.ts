@@ -1,5 +1,6 @@
 // What statements cost in a store of 100,000 conversations: no table is walked, and the pages touched stay few. And a
 // conversation of a million messages.
+import { randomBytes } from 'node:crypto';
 import { textOf, unwrap, user } from 'jaf/memory';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -329,5 +330,24 @@ describe('PostgreSQL: a conversation of 1,000,000 messages', () => {
       ).rows,
     ).toEqual([{ n: 2 }]);
     expect((await admin.query('SELECT 1 FROM conversations_leftovers')).rowCount).toBe(0);
+  });
+});
+
+describe('PostgreSQL, layout document: a conversation of 1,000 messages', () => {
+  it('is unpacked a few times by a read, not once for each message', async () => {
+    const { createPostgresProvider } = await import('jaf/memory');
+    const schema = `${SCHEMA}_document`;
+    await using provider = await createPostgresProvider({ schema, layout: 'document' }, pool);
+    try {
+      // text that does not compress
+      const messages = Array.from({ length: 1000 }, () => user(randomBytes(150).toString('base64')));
+      unwrap(await provider.storeMessages('long', messages));
+      const whole = (await cost(() => provider.getConversation('long'))).pages;
+      expect(whole).toBeGreaterThan(50);
+      const { pages } = await cost(() => provider.getRecentMessages('long', 50));
+      expect(pages).toBeLessThan(whole * 3);
+    } finally {
+      await admin.query(`SET client_min_messages = warning; DROP SCHEMA IF EXISTS "${schema}" CASCADE`);
+    }
   });
 });

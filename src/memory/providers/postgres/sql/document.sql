@@ -55,8 +55,8 @@ SKIP LOCKED
 -- end
 
 -- name: documentStates
--- $1 ids.
-SELECT {=documentColumns} FROM ({=documentRows} WHERE c.conversation_id = ANY ($1::text[])) r
+-- $1 ids. OFFSET 0: what is computed of a row is computed once, not wherever it is named (that unpacks the array each time).
+SELECT {=documentColumns} FROM ({=documentRows} WHERE c.conversation_id = ANY ($1::text[]) OFFSET 0) r
 
 -- name: documentElements
 -- $1 id, $2 and $3: elements from this to before this, from 0.
@@ -94,13 +94,14 @@ ON CONFLICT (conversation_id) DO NOTHING
 RETURNING conversation_id AS id
 
 -- name: documentWindow
--- $1: so many of the last elements; an element is a message or a segment of several, so that is enough.
+-- $1: so many of the last elements; an element is a message or a segment of several, so that is enough. As an OFFSET the length is
+-- looked at once; a condition would unpack the whole array for each of its elements.
 CASE WHEN $1::bigint = 0 THEN '[]' WHEN $1::bigint >= r.n THEN r.messages::text
-  ELSE (SELECT jsonb_agg(e ORDER BY i)::text FROM jsonb_array_elements(r.messages) WITH ORDINALITY AS y(e, i) WHERE i > r.n - $1::bigint) END AS elements
+  ELSE (SELECT jsonb_agg(y.e ORDER BY y.i)::text FROM (SELECT e, i FROM jsonb_array_elements(r.messages) WITH ORDINALITY AS x(e, i) OFFSET r.n - $1::bigint) y) END AS elements
 
 -- name: documentRead
 -- $2 id, $3 now.
-SELECT {=documentColumns}, {=documentWindow} FROM ({=documentRows} WHERE c.conversation_id = $2) r
+SELECT {=documentColumns}, {=documentWindow} FROM ({=documentRows} WHERE c.conversation_id = $2 OFFSET 0) r
 WHERE {=documentAlive} AND (r.expires IS NULL OR r.expires > $3::bigint)
 
 -- name: documentList
