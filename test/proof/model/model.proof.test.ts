@@ -77,7 +77,9 @@ describe.each(backends)('%s', (name) => {
         'histories without an order': failures.length,
       },
     });
-    found({ part: 'faults of the model', backend: name, what: 'times', numbers: counts.faults });
+    // one table of all backends needs the same order of columns
+    const faults = Object.fromEntries(Object.entries(counts.faults).sort(([a], [b]) => (a < b ? -1 : 1)));
+    found({ part: 'faults of the model', backend: name, what: 'times', numbers: faults });
     found({ part: 'pairs', backend: name, what: 'calls that follow each other on a conversation', numbers: counts.pairs });
     if (failures.length > 0) throw failures[0];
     expect(counts.programs).toBeGreaterThanOrEqual(PROGRAMS);

@@ -24,6 +24,8 @@ for (const name of ['src', 'test', 'scripts', 'package.json', 'tsconfig.json', '
   cpSync(join(root, name), join(folder, name), { recursive: true });
 symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
 
+/** A mistake that makes a program wait for ever is noticed, too. */
+const PATIENCE = 15 * 60_000;
 const embed = () => execFileSync(process.execPath, ['scripts/embed.mjs'], { cwd: folder, stdio: 'ignore' });
 const noticed = (backends) => {
   try {
@@ -40,6 +42,7 @@ const noticed = (backends) => {
           JAF_PROOF_RESULTS: join(folder, 'results'),
         },
         stdio: 'ignore',
+        timeout: PATIENCE,
       },
     );
     return false;
