@@ -1,12 +1,13 @@
 /** Runs a program on real stores through the public methods, and notes who saw what and when. */
 import { createHash } from 'node:crypto';
-import { createProvider, eraseUser, MemoryError, type MemoryProvider, type Message, type StorageDriver, textOf } from 'jaf/memory';
+import { createProvider, MemoryError, type MemoryProvider, type StorageDriver } from 'jaf/memory';
 import { CLOCK_START, type Fault, faulty, type FakeClock } from 'jaf/memory/testing';
 import { aroundTrips, keepOpen, type Operation } from '../../../src/memory/testing/around.js';
 import type { Answer, Event } from './linearize.js';
 import { explain } from './linearize.js';
+import { perform } from './perform.js';
 import { CLIENTS, CONVERSATIONS, type Draft, type PlannedFault, type Program, USERS } from './programs.js';
-import { type Call, type Defaults, type Seen, stable, type Written } from './state.js';
+import { type Call, type Defaults, stable } from './state.js';
 
 /** What a run adds up. */
 export interface Counts {
@@ -49,7 +50,6 @@ const OPTIONS: readonly Defaults[] = [{}, { compressionThreshold: 2 }, { maxMess
 const DEADLINE = 2000;
 /** The client whose calls give up early, so that an answer that never comes costs little. */
 const HASTY = 40;
-const audit = { append: async (): Promise<{ hash: string }> => ({ hash: 'none' }) };
 
 const count = (where: Record<string, number>, what: string, by = 1): void => {
   where[what] = (where[what] ?? 0) + by;
@@ -402,143 +402,6 @@ function lineOf({ number, client, call, part, ghost, now, begin, end, answer }: 
   return `${number}. client ${client} ${op}${part ? ` (${part})` : ''}${ghost ? ' (ghost)' : ''} ${JSON.stringify(args)} at ${now - CLOCK_START} ms [${begin}, ${end}] -> ${JSON.stringify(answer)}`;
 }
 
-const tagOf = (message: Message): string => {
-  const text = textOf(message);
-  return text === '' ? String(message['tag']) : text;
-};
-
-/** The message of a tag. */
-function messageOf(tag: string): Message {
-  switch (tag[0]) {
-    case 'a':
-      return { role: 'assistant', content: tag };
-    case 'c':
-      return {
-        role: 'assistant',
-        content: null,
-        tool_calls: [
-          { id: 'call', type: 'function', function: { name: 'f', arguments: '{}' } },
-          { id: 'call-2', type: 'function', function: { name: 'f', arguments: '{}' } },
-        ],
-        tag,
-      };
-    case 'r':
-      return { role: 'tool', content: tag, tool_call_id: 'call', name: 'f' };
-    default:
-      return { role: 'user', content: tag };
-  }
-}
-
-async function perform(provider: MemoryProvider, call: Call, versions: Map<string, number>): Promise<ReadonlyMap<string, Answer> | Answer> {
-  const handle = 'scope' in call && call.scope !== undefined ? provider.forUser(call.scope) : provider;
-  switch (call.op) {
-    case 'store':
-    case 'append':
-    case 'restore': {
-      const result = await (call.op === 'restore'
-        ? handle.restoreConversation(
-            {
-              conversationId: call.id,
-              ...(call.snapshot.userId === undefined ? {} : { userId: call.snapshot.userId }),
-              messages: call.snapshot.tags.map(messageOf),
-              messageCount: call.snapshot.tags.length,
-              metadata: call.snapshot.metadata as never,
-              createdAt: new Date(call.snapshot.createdAt),
-              updatedAt: new Date(call.snapshot.updatedAt),
-              ...(call.snapshot.expiresAt === undefined ? {} : { expiresAt: new Date(call.snapshot.expiresAt) }),
-              version: 1,
-              firstSeq: call.snapshot.firstSeq,
-            },
-            { onConflict: call.onConflict },
-          )
-        : handle[call.op === 'store' ? 'storeMessages' : 'appendMessages'](call.id, call.tags.map(messageOf), call.metadata as never, {
-            userId: call.userId,
-            ttl: call.ttl,
-            maxMessages: call.maxMessages,
-            compressionThreshold: call.compressionThreshold,
-            expectedVersion: call.expected,
-            operationId: call.operationId,
-            ...(call.op === 'append' ? { createIfMissing: call.create } : {}),
-          }));
-      if (result.ok) {
-        const { version, messageCount, created, duplicate } = result.data;
-        versions.set(call.id, version);
-        return { kind: 'written', written: { ok: true, version, messageCount, created, duplicate } };
-      }
-      const { error } = result;
-      if (error.name === 'MemoryConnectionError') throw error;
-      if (['internal', 'storage', 'corrupt', 'unsupported', 'invalid'].includes(error.code))
-        throw new Error(`${call.op}: ${error.message}`);
-      const written: Written = { ok: false, code: error.code, actualVersion: (error as { actualVersion?: number }).actualVersion };
-      return { kind: 'written', written };
-    }
-    case 'delete':
-      return { kind: 'removed', removed: await handle.deleteConversation(call.id, { expectedVersion: call.expected }) };
-    case 'clear':
-      await provider.clearUserConversations(call.user);
-      return { kind: 'done' };
-    case 'purge':
-      await (call.everybody ? provider : provider.forUser(call.user)).purgeExpired();
-      return { kind: 'done' };
-    case 'stats':
-      await provider.getStats(call.user);
-      return { kind: 'done' };
-    case 'erase':
-      await eraseUser(provider, call.user, { audit });
-      return { kind: 'done' };
-    case 'get': {
-      const found = await handle.getConversation(call.id, { messageLimit: call.limit });
-      return { kind: 'seen', seen: found && seenOf(found) };
-    }
-    case 'recent':
-      return { kind: 'recent', tags: (await handle.getRecentMessages(call.id, call.limit)).map(tagOf) };
-    case 'page': {
-      const { items, firstSeq, nextSeq, hasMore } = await handle.getMessages(call.id, {
-        after: call.after,
-        before: call.before,
-        limit: call.limit,
-      });
-      return { kind: 'page', page: [firstSeq, nextSeq, hasMore, items.map(({ seq, message }) => [seq, tagOf(message)] as const)] };
-    }
-    case 'find':
-    case 'iterate': {
-      const asked = { userId: call.user, ...(call.mark === undefined ? {} : { metadata: { mark: call.mark } }) };
-      const from = call.scoped ? provider.forUser(call.user) : provider;
-      const found = call.op === 'find' ? await from.findConversations(asked) : await all(from.iterateConversations(asked));
-      const sorted = found.every((c, i) => {
-        const next = found[i + 1];
-        if (!next) return true;
-        const by = call.op === 'find' ? next.updatedAt.getTime() - c.updatedAt.getTime() : c.createdAt.getTime() - next.createdAt.getTime();
-        const ids = call.op === 'find' ? next.conversationId < c.conversationId : c.conversationId < next.conversationId;
-        return by < 0 || (by === 0 && ids);
-      });
-      if (!sorted) throw new Error(`${call.op}: not in order`);
-      return new Map(found.map((c) => [c.conversationId, { kind: 'seen', seen: seenOf(c) } as const]));
-    }
-  }
-}
-
-async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const found: T[] = [];
-  for await (const item of items) found.push(item);
-  return found;
-}
-
-type Found = NonNullable<Awaited<ReturnType<MemoryProvider['getConversation']>>>;
-
-function seenOf(c: Found): Seen {
-  return [
-    c.version,
-    c.messageCount,
-    c.userId ?? null,
-    c.createdAt.getTime(),
-    c.updatedAt.getTime(),
-    c.expiresAt?.getTime() ?? null,
-    stable(c.metadata),
-    c.messages.map(tagOf),
-  ];
-}
-
 let programs = 0;
 
 /**
@@ -550,8 +413,8 @@ let programs = 0;
  */
 export async function runProgram(drivers: readonly StorageDriver[], clock: FakeClock, program: Program, counts: Counts): Promise<void> {
   const run = new Run(drivers, clock, program, `p${process.pid.toString(36)}-${++programs}`, counts);
-  await run.go();
-  run.check();
   counts.programs++;
   counts.distinct.add(createHash('sha1').update(JSON.stringify(program)).digest('base64'));
+  await run.go();
+  run.check();
 }

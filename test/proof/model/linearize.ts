@@ -194,8 +194,9 @@ export function explain(events: readonly Event[]): string | undefined {
         if (done[i] || event.begin > firstEnd || (event.end === Number.POSITIVE_INFINITY) !== optional) continue;
         const bars = barOf[i] ?? -1;
         if (bars >= 0 && !done[bars]) continue;
+        // an erasure forgets what was known of writers, and with it who is late
         const limit = limitOf[i] ?? -1;
-        if (limit >= 0 && done[limit]) continue;
+        if (limit >= 0 && done[limit] && !state.forgotten) continue;
         if (++steps > STEPS) throw new Error('the search for an order takes too long');
         for (const next of step(state, event, events)) {
           done[i] = true;
