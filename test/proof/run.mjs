@@ -47,7 +47,7 @@ const results = join(folder, 'results.ndjson');
 const began = Date.now();
 let printed = '';
 const code = await new Promise((resolve) => {
-  const amounts = options.long ? { PROGRAMS: 23_200, RUNS: 20, POISON: 20_000 } : { PROGRAMS: 400, RUNS: 3, POISON: 3000 };
+  const amounts = options.long ? { PROGRAMS: 22_000, RUNS: 20, POISON: 20_000 } : { PROGRAMS: 400, RUNS: 3, POISON: 3000 };
   const env = {
     ...process.env,
     JAF_PROOF_RESULTS: results,

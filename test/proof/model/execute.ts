@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import { createProvider, MemoryError, type MemoryProvider, type StorageDriver } from 'jaf/memory';
 import { CLOCK_START, type Fault, faulty, type FakeClock } from 'jaf/memory/testing';
+import { SEGMENT_MESSAGES } from '../../../src/memory/segment.js';
 import { aroundTrips, keepOpen, type Operation } from '../../../src/memory/testing/around.js';
 import type { Answer, Event } from './linearize.js';
 import { explain } from './linearize.js';
 import { perform } from './perform.js';
-import { CLIENTS, CONVERSATIONS, type Draft, type PlannedFault, type Program, USERS } from './programs.js';
+import { CLIENTS, CONVERSATIONS, type Draft, MANY, type PlannedFault, type Program, USERS } from './programs.js';
 import { type Call, type Defaults, stable } from './state.js';
 
 /** What a run adds up. */
@@ -23,6 +24,8 @@ export interface Counts {
   refused: number;
   faults: Record<string, number>;
   kills: number;
+  /** Segments that were packed. */
+  packs: number;
   /** Programs in which no fault came about. */
   faultless: number;
   /** Of calls that follow each other, or overlap, on a conversation. */
@@ -41,6 +44,7 @@ export const noCounts = (): Counts => ({
   refused: 0,
   faults: {},
   kills: 0,
+  packs: 0,
   faultless: 0,
   pairs: {},
   answers: {},
@@ -73,8 +77,9 @@ class Client {
   constructor(driver: StorageDriver, clock: FakeClock, options: Defaults, plan: PlannedFault[], run: Run, place: number, instance: number) {
     const hasty = place === 1;
     this.instance = instance;
-    const watched = aroundTrips(keepOpen(driver), (_operation: Operation, _args, send) => {
+    const watched = aroundTrips(keepOpen(driver), (operation: Operation, _args, send) => {
       const sent = send();
+      if (operation === 'pack') void sent.then((outcome) => outcome === 'ok' && run.counts.packs++).catch(() => undefined);
       this.#inner.push(sent.catch(() => undefined));
       return sent;
     });
@@ -236,7 +241,8 @@ class Run {
   }
 
   #shape(shape: string): string[] {
-    return [...shape].map((kind) => `${kind}${++this.#tags}`);
+    const kinds = shape === MANY ? 'ua'.repeat(SEGMENT_MESSAGES / 2 + 2) : shape;
+    return [...kinds].map((kind) => `${kind}${++this.#tags}`);
   }
 
   /** Notes a call for the conversations it is about. */

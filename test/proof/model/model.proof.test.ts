@@ -105,6 +105,7 @@ describe.each(backends)('%s', (name) => {
         faults: sum(counts.faults),
         'clients killed': counts.kills,
         'answers lost': counts.unknown,
+        'segments packed': counts.packs,
         'programs without a fault': counts.faultless,
         'pairs of operations': `${Object.keys(counts.pairs).length} of ${OPERATIONS.length ** 2}`,
         'rarest pair': Math.min(...Object.values(counts.pairs)),

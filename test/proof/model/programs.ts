@@ -79,7 +79,14 @@ const id = fc.nat({ max: CONVERSATIONS - 1 });
 const user = fc.nat({ max: USERS - 1 });
 const scope = maybe(user, 8);
 const rarely = maybe(user, 8);
-const shape = fc.constantFrom('u', 'ua', 'uu', 'c', 'cr', 'crr', 'r', 'uara', '');
+/** In a shape: as many messages as are packed together, and some. */
+export const MANY = '*';
+const shape = fc.oneof(
+  { weight: 30, arbitrary: fc.constantFrom('u', 'ua', 'uu', 'c', 'cr', 'crr', 'r', 'uara', '') },
+  { weight: 2, arbitrary: fc.constant(MANY) },
+);
+/** Places among few messages, and at the end of a segment. */
+const place = fc.oneof({ weight: 4, arbitrary: fc.nat({ max: 14 }) }, { weight: 1, arbitrary: fc.integer({ min: 126, max: 132 }) });
 const metadata = fc.oneof(
   { weight: 4, arbitrary: fc.record({ mark: fc.constantFrom('x', 'y') }) },
   {
@@ -115,7 +122,7 @@ const restore = fc.record({
   firstSeq: fc.constantFrom(1, 9),
   onConflict: fc.constantFrom<'skip' | 'replace' | 'fail'>('skip', 'replace', 'fail'),
 });
-const limit = fc.constantFrom(0, 1, 2, 3, 5, 50);
+const limit = fc.constantFrom(0, 1, 2, 3, 5, 50, 150);
 const draft: fc.Arbitrary<Draft> = fc.oneof(
   { weight: 14, arbitrary: append },
   { weight: 2, arbitrary: restore },
@@ -127,8 +134,11 @@ const draft: fc.Arbitrary<Draft> = fc.oneof(
       op: fc.constant('page' as const),
       id,
       scope: rarely,
-      after: maybe(fc.nat({ max: 12 }), 5),
-      before: maybe(fc.integer({ min: 1, max: 14 }), 5),
+      after: maybe(place, 5),
+      before: maybe(
+        place.map((seq) => Math.max(1, seq)),
+        5,
+      ),
       limit,
     }),
   },

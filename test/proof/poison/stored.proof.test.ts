@@ -1,14 +1,15 @@
 // Bits that flip in stored bodies and segments: one typed error, which names conversation and sequence, and the rest stays readable.
 import fc from 'fast-check';
 import { createProvider, MemoryStorageError, textOf, unwrap, user } from 'jaf/memory';
-import { describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Stored } from '../../../src/memory/driver.js';
 import { variant } from '../../../src/memory/testing/broken/broken.js';
-import { BACKENDS, startBackend } from '../model/backends.js';
+import { BACKENDS, type Running, startBackend } from '../model/backends.js';
 import { found } from '../support/results.js';
 import { options, RUNS } from './fuzz.js';
 
-const TEXTS = Array.from({ length: 60 }, (_, n) => `message ${n} é😀 ${'y'.repeat(n)}`);
+// two segments of 128, and bodies behind them
+const TEXTS = Array.from({ length: 300 }, (_, n) => `message ${n} é😀 ${'y'.repeat(n % 60)}`);
 
 /** What is damaged: a body, or the segment of several. Sequences. */
 interface Place {
@@ -23,10 +24,15 @@ const placesOf = (stored: Stored): Place[] => [
 ];
 
 describe.each(BACKENDS.filter((name) => !/cluster|ioredis|pgbouncer/.test(name)))('stored bodies and segments of %s', (name) => {
+  let running: Running;
+  beforeAll(async () => {
+    running = await startBackend(name);
+  }, 120_000);
+  afterAll(() => running?.stop());
+
   it('a bit that flipped is one typed error that names the conversation and the message; the rest is readable', {
     timeout: 0,
   }, async () => {
-    const running = await startBackend(name);
     const [driver] = await running.open(0, Date.now);
     if (!driver) throw new Error('no driver');
     let flip: ((stored: Stored) => Stored) | undefined;
@@ -37,7 +43,7 @@ describe.each(BACKENDS.filter((name) => !/cluster|ioredis|pgbouncer/.test(name))
       },
     });
     const provider = createProvider(damaged);
-    for (const texts of [TEXTS.slice(0, 40), TEXTS.slice(40)])
+    for (const texts of [TEXTS.slice(0, 140), TEXTS.slice(140)])
       unwrap(
         await provider.appendMessages(
           'flips',
@@ -49,7 +55,7 @@ describe.each(BACKENDS.filter((name) => !/cluster|ioredis|pgbouncer/.test(name))
     const places = await vi.waitFor(async () => {
       const stored = await driver.read({ id: 'flips', now: Date.now(), window: { kind: 'all' } }, { timeout: 5000 });
       // packing comes after the write
-      if (!stored || stored.segments.length === 0 || stored.bodies.length === 0) throw new Error('no segment, or no body beside it');
+      if (stored?.segments.length !== 2) throw new Error('not packed yet');
       return placesOf(stored);
     }, 10_000);
     const textsOf = async (window: { after?: number; before?: number }): Promise<string[]> =>
@@ -86,7 +92,6 @@ describe.each(BACKENDS.filter((name) => !/cluster|ioredis|pgbouncer/.test(name))
       numbers: { flips: named + harmless, 'named errors': named, harmless, 'wrong answers': 0 },
     });
     await provider.close();
-    await running.stop();
   });
 });
 
