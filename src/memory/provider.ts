@@ -8,7 +8,7 @@ import { Core } from './core.js';
 import type { Cursor, StorageDriver, Stored, Window } from './driver.js';
 import { MemoryAccessError, MemoryError, MemoryStorageError } from './errors.js';
 import { INTERNALS, type Internals, type Reading } from './internals.js';
-import { resolveWindow } from './local.js';
+import { compareIds, resolveWindow } from './local.js';
 import { Packer } from './packing.js';
 import { purgeOver, purgeUser } from './purging.js';
 import { decodeMessages, toConversation, toReading, windowOf } from './reads.js';
@@ -280,10 +280,13 @@ class Provider implements MemoryProvider {
       this.#checkUsable(call, query.signal);
       const found: ConversationMemory[] = [];
       if (query.limit === 0) return Object.freeze(found);
-      for await (const stored of search(this.#reader, call, query, 'updated', query.order === 'oldest' ? 'asc' : 'desc')) {
+      const sign = query.order === 'oldest' ? 1 : -1;
+      for await (const stored of search(this.#reader, call, query, 'updated', sign > 0 ? 'asc' : 'desc')) {
         const conversation = toConversation(stored, query.messageLimit, call);
         found.push(conversation instanceof Promise ? await conversation : conversation);
       }
+      // where messages are read after the list, one that was written in between has a later time than its place says
+      found.sort((a, b) => sign * (a.updatedAt.getTime() - b.updatedAt.getTime() || compareIds(a.conversationId, b.conversationId)));
       return Object.freeze(found);
     };
     return this.#measured(call, find, this.#scope ?? query?.userId);

@@ -3,8 +3,7 @@ import { fakeClock, inMemoryBackend } from 'jaf/memory/testing';
 import { describe, expect, it } from 'vitest';
 
 /** A provider; `between` runs once between the page of headers and the reading of its bodies. */
-async function withInterruption(between: (provider: MemoryProvider) => Promise<unknown>): Promise<MemoryProvider> {
-  const clock = fakeClock();
+async function withInterruption(between: (provider: MemoryProvider) => Promise<unknown>, clock = fakeClock()): Promise<MemoryProvider> {
   const driver = await inMemoryBackend().create(clock);
   const { list } = driver;
   let interrupted = false;
@@ -40,5 +39,21 @@ describe('a search that decides on headers and then reads the winners', () => {
       unwrap(await p.storeMessages('c', [user('of u2')], { topic: 't' }, { userId: 'u2' }));
     });
     expect(await provider.findConversations(query)).toEqual([]);
+  });
+
+  it('puts what was written meanwhile where its new time belongs', async () => {
+    const clock = fakeClock();
+    const provider = await withInterruption(async (p) => {
+      clock.advance(1);
+      unwrap(await p.appendMessages('c', [user('more')]));
+    }, clock);
+    clock.advance(1);
+    unwrap(await provider.storeMessages('later', [user('of u1')], { topic: 't' }, { userId: 'u1' }));
+    const newest = await provider.findConversations(query);
+    expect(newest.map((c) => [c.conversationId, c.messages.length])).toEqual([
+      ['c', 2],
+      ['later', 1],
+    ]);
+    expect((await provider.findConversations({ ...query, order: 'oldest' })).map((c) => c.conversationId)).toEqual(['later', 'c']);
   });
 });

@@ -29,7 +29,7 @@ const SELDOM: ReadonlySet<string> = new Set([
 /** Programs that are made from one seed; a failure names the seed and the place. */
 const CHUNK = 100;
 /** Failures of a lane after which it goes no further. */
-const PATIENCE = 3;
+const PATIENCE = Math.max(3, Math.ceil(PROGRAMS / 2000));
 const replay = /^(-?\d+):(\d+)$/
   .exec(process.env['JAF_PROOF_REPLAY'] ?? '')
   ?.slice(1)
