@@ -82,15 +82,20 @@ export class Core {
 
   /** @throws MemoryConnectionError (`closed`), MemoryAbortError */
   checkUsable(call: CallContext, signal: AbortSignal | undefined, handleClosed = false): void {
+    const outcome = call.begun ? 'unknown' : 'not_applied';
     if (this.closed || handleClosed) {
       throw new MemoryConnectionError(`${describeCall(call)}: the provider is closed. Create a new one.`, {
         provider: this.driver.name,
         code: 'closed',
         retryable: false,
+        outcome,
       });
     }
     if (signal?.aborted) {
-      throw new MemoryAbortError(`${describeCall(call)}: aborted before it began.`, { provider: this.driver.name });
+      throw new MemoryAbortError(`${describeCall(call)}: aborted${call.begun ? '' : ' before it began'}.`, {
+        provider: this.driver.name,
+        outcome,
+      });
     }
   }
 
@@ -162,7 +167,7 @@ export class Core {
           reject(
             new MemoryAbortError(`${describeCall(call)}: aborted.`, {
               provider: call.provider,
-              outcome: unknown() ? 'unknown' : 'not_applied',
+              outcome: unknown() || call.begun ? 'unknown' : 'not_applied',
             }),
           );
       };

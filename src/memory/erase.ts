@@ -101,6 +101,7 @@ export async function eraseUser(provider: MemoryProvider, userId: string, option
   const hash = await core.ownerHash(userId);
   const until = core.now() + barFor * 1000;
   await core.trip(call, (trip) => core.driver.bar(hash, until, trip), { signal });
+  call.begun = true;
   let seen = 0;
   const onBatch = (removed: number): void => {
     options.onProgress?.((seen += removed));
@@ -165,7 +166,7 @@ async function refuseHeld(provider: MemoryProvider, call: CallContext, userId: s
   for await (const { conversationId } of provider.iterateConversations(held)) {
     throw new MemoryAccessError(
       `${describeCall(call)}: conversation ${JSON.stringify(conversationId)} ${what}; pass { allowLegalHold: true } to erase it too.`,
-      { provider: call.provider, code: 'legal_hold' },
+      { provider: call.provider, code: 'legal_hold', outcome: call.begun ? 'unknown' : 'not_applied' },
     );
   }
 }

@@ -46,6 +46,7 @@ async function purgeRounds(core: Core, call: CallContext, next: () => Purge, { s
     const purge = next();
     const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { signal, repeatable: purge.kind === 'reap' });
     removed += outcome.removed;
+    if (removed > 0) call.begun = true;
     onBatch?.(outcome.removed);
     if (!outcome.more) return removed;
   }
@@ -77,6 +78,7 @@ export async function purgeUser(
     total.removed += outcome.removed;
     total.messages += outcome.messages;
     total.bytes += outcome.bytes;
+    if (total.removed > 0) call.begun = true;
     onBatch?.(outcome.removed);
     if (!outcome.more) return total;
     after = outcome.cursor ?? after;

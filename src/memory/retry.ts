@@ -48,6 +48,8 @@ export interface CallContext {
   readonly id?: string | undefined;
   /** Stands for the store: messages that are read are known to come from it (origin.ts). */
   readonly store?: object;
+  /** Set when a step of a call of several was carried out: that a later one fails does not mean that nothing happened. */
+  begun?: boolean;
 }
 
 /** `appendMessages "weather-chat-1"`. */
@@ -71,7 +73,7 @@ const ADVICE = {
  * @param unknown - whether an attempt may have been applied
  */
 export function errorOf(call: CallContext, failure: Classified, unknown: boolean): MemoryError {
-  const outcome = unknown ? 'unknown' : 'not_applied';
+  const outcome = unknown || call.begun ? 'unknown' : 'not_applied';
   const { provider, operation } = call;
   switch (failure.kind) {
     case 'refused':
