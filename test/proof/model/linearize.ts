@@ -41,11 +41,13 @@ export interface Event {
   readonly call: Call;
   /** Half of an erasure. */
   readonly part?: 'bar' | 'forget' | undefined;
-  /** A copy of an answered write that is still on its way: after an erasure nothing tells that it was applied before. */
+  /** A copy of an answered write or deletion that is still on its way: after an erasure nothing tells that it was applied before. */
   readonly ghost?: boolean | undefined;
   /** Its first attempt met a fault: the answer is that of a repetition. */
   readonly troubled?: boolean | undefined;
   readonly now: number;
+  /** The time when it had its answer, by the same clock. Infinity: it may still come. */
+  readonly latest: number;
   readonly defaults: Defaults;
   readonly begin: number;
   /** Infinity: it may still come. */
@@ -56,11 +58,10 @@ export interface Event {
 const same = (a: unknown, b: unknown): boolean => stable(a) === stable(b);
 
 /** The states after the event when it happens now; none when its answer is not the one of the reference. */
-function step(before: State, event: Event, events: readonly Event[]): readonly State[] {
-  const state = before.time < event.now ? { ...before, time: event.now } : before;
+function step(state: State, event: Event, events: readonly Event[]): readonly State[] {
   // who comes late, with the time of his call, finds swept what was over since: conversations, and bars of erased users
-  const { life, bars, time } = state;
-  const swept = (over: number | undefined): boolean => over !== undefined && over <= time && over > event.now;
+  const { life, bars } = state;
+  const swept = (over: number | undefined): boolean => over !== undefined && over <= event.latest && over > event.now;
   const without = Object.fromEntries(Object.entries(bars).filter(([, until]) => !swept(until)));
   const states = [state];
   if (swept(life?.expiresAt)) states.push({ ...state, life: undefined });
@@ -92,6 +93,7 @@ function stepAs(state: State, event: Event, events: readonly Event[]): readonly 
       return deletions.some((other) => other.end > event.begin) ? [state, done.state] : [state];
     }
     case 'delete': {
+      if (event.ghost && !state.forgotten) return [];
       const done = remove(state, call, now);
       return unknown || (answer.kind === 'removed' && answer.removed === done.result) ? [done.state] : [];
     }

@@ -104,12 +104,10 @@ export interface State {
   readonly bars: Readonly<Record<string, number>>;
   /** Something was erased: nothing is known any more of the writes before. */
   readonly forgotten: boolean;
-  /** The latest time anybody has been here: what had expired by then may have been swept. */
-  readonly time: number;
 }
 
 /** Nothing was ever stored. */
-export const NOTHING: State = { life: undefined, version: 0, bars: {}, forgotten: false, time: 0 };
+export const NOTHING: State = { life: undefined, version: 0, bars: {}, forgotten: false };
 
 const HOUR = 3_600_000;
 
