@@ -4,7 +4,7 @@
  * @module
  */
 import type { Core } from './core.js';
-import type { Cursor, List, Purge } from './driver.js';
+import type { Cursor, List, Purge, PurgeOutcome } from './driver.js';
 import type { CallContext } from './retry.js';
 
 /** Conversations removed per trip. */
@@ -40,13 +40,19 @@ export async function reapAll(core: Core, call: CallContext, options: PurgeOptio
   await purgeRounds(core, call, () => ({ kind: 'reap', forget, now: core.now(), limit: PURGE_BATCH }), options);
 }
 
+/** One batch. What removes conversations counts them, and is not repeated after a lost answer. */
+async function sendBatch(core: Core, call: CallContext, purge: Purge, signal?: AbortSignal): Promise<PurgeOutcome> {
+  const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { signal, repeatable: purge.kind === 'reap' });
+  if (outcome.removed > 0) call.begun = true;
+  return outcome;
+}
+
 async function purgeRounds(core: Core, call: CallContext, next: () => Purge, { signal, onBatch }: PurgeOptions): Promise<number> {
   let removed = 0;
   for (;;) {
     const purge = next();
-    const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { signal, repeatable: purge.kind === 'reap' });
+    const outcome = await sendBatch(core, call, purge, signal);
     removed += outcome.removed;
-    if (removed > 0) call.begun = true;
     onBatch?.(outcome.removed);
     if (!outcome.more) return removed;
   }
@@ -74,11 +80,10 @@ export async function purgeUser(
   let after: Cursor | undefined;
   for (;;) {
     const purge: Purge = { kind: 'user', owner, upTo, after, now: core.now(), limit: PURGE_BATCH, allowHold, forget };
-    const outcome = await core.trip(call, (trip) => core.driver.purge(purge, trip), { repeatable: false });
+    const outcome = await sendBatch(core, call, purge);
     total.removed += outcome.removed;
     total.messages += outcome.messages;
     total.bytes += outcome.bytes;
-    if (total.removed > 0) call.begun = true;
     onBatch?.(outcome.removed);
     if (!outcome.more) return total;
     after = outcome.cursor ?? after;
